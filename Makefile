@@ -1,0 +1,45 @@
+# Every target installs what it needs (scripts/install-tools); only Rust must be there.
+SHELL := /bin/bash
+# rustup leaves PATH to login shells.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+# Two cargo commands at once would only wait for each other.
+.NOTPARALLEL:
+.PHONY: run test check lint fmt sqlx sqlx-check bench clean help tools
+
+run: ## build and start Locum, with a demo model where LOCUM_MODEL_URL is unset, and show what to type next
+	@exec scripts/run
+
+test: tools ## run all tests, those that drive the official SDKs included
+	@if [ -x scripts/sdk-environments ]; then scripts/sdk-environments; fi
+	cargo test --locked --doc
+	scripts/with-postgres cargo test --locked --lib --bins --tests
+
+check: lint sqlx-check test ## everything that continuous integration checks
+
+lint: tools ## formatting, clippy and rustdoc, warnings denied
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+fmt: ## format the sources
+	cargo fmt
+
+sqlx: tools ## renew .sqlx after a change of SQL or migrations
+	scripts/with-postgres scripts/sqlx-prepare
+
+sqlx-check: tools
+	scripts/with-postgres scripts/sqlx-prepare --check
+
+bench: ## measure the performance budget
+	@if [ -x bench/run ]; then exec bench/run; fi; echo "There are no benchmarks yet: they arrive with a later version." >&2; exit 1
+
+clean: ## remove what was built
+	cargo clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
+
+tools:
+	@scripts/install-tools

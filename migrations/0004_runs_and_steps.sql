@@ -1,0 +1,106 @@
+-- The run row is the job: there is no second queue whose state could differ from it. It is a snapshot
+-- of what the assistant was at creation, so that a change of the assistant changes no run.
+--
+-- A run is leased by one node at a time. `lease_token` grows with every lease; each write of the
+-- engine names it and writes nothing when another node has the run by then.
+create table runs (
+    id                      text collate "C" primary key,
+    project_id              text collate "C" not null,
+    thread_id               text collate "C" not null references threads on delete cascade,
+    ord                     uuid not null,
+    created_at              timestamptz not null,
+    assistant_id            text collate "C" not null,
+    -- The contract that the creator spoke; it decides how citations are written.
+    dialect                 text not null check (dialect in ('v1', 'v2')),
+
+    model                   text not null,
+    instructions            text,
+    tools                   json not null,
+    tool_resources          json not null,
+    metadata                json not null,
+    temperature             double precision,
+    top_p                   double precision,
+    max_prompt_tokens       bigint check (max_prompt_tokens > 0),
+    max_completion_tokens   bigint check (max_completion_tokens > 0),
+    truncation_strategy     json not null,
+    tool_choice             json not null,
+    response_format         json not null,
+    parallel_tool_calls     boolean not null,
+    reasoning_effort        text,
+
+    status                  text not null check (status in
+        ('queued', 'in_progress', 'requires_action', 'cancelling',
+         'cancelled', 'failed', 'completed', 'incomplete', 'expired')),
+    required_action         json,
+    last_error_code         text check (last_error_code in ('server_error', 'rate_limit_exceeded', 'invalid_prompt')),
+    last_error_message      text,
+    incomplete_reason       text check (incomplete_reason in ('max_prompt_tokens', 'max_completion_tokens')),
+    started_at              timestamptz,
+    -- When a run that is still live by then expires; kept after its end, shown only while it is live.
+    expires_at              timestamptz not null,
+    cancelled_at            timestamptz,
+    failed_at               timestamptz,
+    completed_at            timestamptz,
+    prompt_tokens           bigint not null default 0,
+    completion_tokens       bigint not null default 0,
+    cached_tokens           bigint not null default 0,
+    reasoning_tokens        bigint not null default 0,
+    -- Turns whose model reply is stored whole. Steps and messages of a later turn are what a crash left
+    -- unfinished; the next attempt replaces them.
+    turns                   integer not null default 0,
+
+    queued_at               timestamptz not null,
+    attempt                 integer not null default 0,
+    lease_owner             text collate "C",
+    lease_token             bigint not null default 0,
+    lease_until             timestamptz,
+
+    check ((lease_owner is null) = (lease_until is null)),
+    check (lease_owner is null or status in ('queued', 'in_progress', 'cancelling')),
+    check ((status = 'requires_action') = (required_action is not null)),
+    check ((status = 'failed') <= (last_error_code is not null))
+);
+
+create unique index runs_in_order on runs (thread_id, ord);
+-- One live run per thread is a fact of the schema, not a check in code.
+create unique index runs_one_live_per_thread on runs (thread_id)
+    where status in ('queued', 'in_progress', 'requires_action', 'cancelling');
+-- The queue: what a node claims from.
+create index runs_queued on runs (queued_at) where status = 'queued' and lease_owner is null;
+-- What the heartbeat extends and what is taken back when a lease lapses.
+create index runs_leased on runs (lease_until) where lease_owner is not null;
+-- What the sweeper expires.
+create index runs_expiring on runs (expires_at)
+    where status in ('queued', 'in_progress', 'requires_action', 'cancelling');
+
+create table run_steps (
+    id                 text collate "C" primary key,
+    project_id         text collate "C" not null,
+    run_id             text collate "C" not null references runs on delete cascade,
+    thread_id          text collate "C" not null,
+    assistant_id       text collate "C" not null,
+    ord                uuid not null,
+    created_at         timestamptz not null,
+    turn               integer not null,
+    type               text not null check (type in ('message_creation', 'tool_calls')),
+    status             text not null check (status in ('in_progress', 'cancelled', 'failed', 'completed', 'expired')),
+    step_details       json not null,
+    -- The upstream's own ids of the calls, in their order: the next turn names them to it. Clients see ours.
+    upstream_call_ids  text[] not null default '{}',
+    metadata           json not null,
+    last_error_code    text check (last_error_code in ('server_error', 'rate_limit_exceeded')),
+    last_error_message text,
+    -- The run's expiry, shown while the step is in progress.
+    expires_at         timestamptz not null,
+    expired_at         timestamptz,
+    cancelled_at       timestamptz,
+    failed_at          timestamptz,
+    completed_at       timestamptz,
+    prompt_tokens      bigint,
+    completion_tokens  bigint,
+    cached_tokens      bigint,
+    reasoning_tokens   bigint,
+    check ((prompt_tokens is null) = (completion_tokens is null))
+);
+
+create unique index run_steps_in_order on run_steps (run_id, ord);

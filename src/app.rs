@@ -1,0 +1,158 @@
+//! Wires everything: the database, the engine, the HTTP server. The only file that knows all.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::database::{self, Database, Purpose};
+use crate::engine::Engine;
+use crate::engine::model::Model;
+use crate::events::Hub;
+use crate::services::runs::lease;
+use crate::services::runs::slots::Slots;
+use crate::services::{keys, runs};
+use crate::state::{self, AppState};
+use crate::{ids, routes};
+
+/// How long open connections may take to end after the runs have.
+const CONNECTIONS: Duration = Duration::from_secs(5);
+
+/// A running server.
+pub struct App {
+    pub address: SocketAddr,
+    /// The key that this start made, because there was none anywhere.
+    pub first_key: Option<String>,
+    database: Database,
+    engine: Arc<Engine>,
+    patience: Duration,
+    stop: CancellationToken,
+    server: JoinHandle<io::Result<()>>,
+    keepers: Vec<JoinHandle<()>>,
+}
+
+/// Why the server did not start, or stopped badly.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Database(#[from] database::Error),
+    #[error("Cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("The client for the model server could not be made: {0}")]
+    Model(#[from] reqwest::Error),
+    #[error("{0}")]
+    Service(#[from] crate::error::Error),
+    #[error("The HTTP server stopped: {0}")]
+    Serve(io::Error),
+}
+
+impl App {
+    /// Starts the server: ready for requests when this returns.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        // Before the database: a port in use should cost nothing.
+        let address = config.http.bind;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+        let database = Database::connect(&config.database, Purpose::Serve).await?;
+        match Self::start_on(&config, &database, listener).await {
+            Ok(parts) => Ok(parts.into_app(config, database)),
+            Err(error) => {
+                database.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_on(config: &Config, database: &Database, listener: TcpListener) -> Result<Parts, Error> {
+        database.migrate().await?;
+        let db = database.pool.clone();
+        if database.is_private() {
+            // Whatever is leased was leased by an earlier life of this server.
+            lease::lapse_all(&db).await?;
+        }
+        let project = keys::ensure_project(&db, keys::DEFAULT_PROJECT).await?;
+        let auth = Authenticator::new(db.clone(), config.http.api_keys.as_ref(), &project);
+        let first_key = if auth.has_configured_keys() || keys::any(&db).await? {
+            None
+        } else {
+            Some(keys::create(&db, &project, Some("first start"), None).await?)
+        };
+
+        let (slots, assignments) = Slots::new(ids::random("node_", 12), config.runs.workers);
+        let runs =
+            runs::Context { db: db.clone(), slots, hub: Hub::default(), lifetime: config.runs.run_seconds };
+        let model = Model::new(config.model.clone())?;
+        let engine = Engine::start(runs.clone(), model, config.runs.clone(), assignments);
+
+        let stop = CancellationToken::new();
+        let keepers = vec![
+            tokio::spawn(auth.clone().follow_changes(stop.clone())),
+            tokio::spawn(auth.clone().store_last_use(stop.clone())),
+        ];
+        let state =
+            AppState::new(state::Inner { db, auth, runs, default_dialect: config.http.default_version });
+        let router = routes::router(state, &config.http.cors_origins);
+        let address = listener.local_addr().map_err(Error::Serve)?;
+        let stopped = stop.clone().cancelled_owned();
+        let server =
+            tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
+        Ok(Parts { address, first_key, engine, stop, server, keepers })
+    }
+
+    /// Waits for the HTTP server, which ends by itself only when it fails.
+    pub async fn failed(&mut self) -> Error {
+        match (&mut self.server).await {
+            Ok(Ok(())) => Error::Serve(io::Error::other("it ended")),
+            Ok(Err(error)) => Error::Serve(error),
+            Err(error) => Error::Serve(io::Error::other(error)),
+        }
+    }
+
+    /// Stops in order: no new run is taken on, runs under way may finish for `LOCUM_SHUTDOWN_SECONDS`,
+    /// the rest goes back to the queue; then connections end, and the private database.
+    pub async fn stop(self) -> Result<(), Error> {
+        let result = self.engine.stop(self.patience).await;
+        self.stop.cancel();
+        if tokio::time::timeout(CONNECTIONS, self.server).await.is_err() {
+            tracing::warn!("connections were still open");
+        }
+        for keeper in self.keepers {
+            if keeper.await.is_err() {
+                tracing::error!("a background task had panicked");
+            }
+        }
+        self.database.close().await;
+        Ok(result?)
+    }
+}
+
+/// What a start makes before the app takes the database over.
+struct Parts {
+    address: SocketAddr,
+    first_key: Option<String>,
+    engine: Arc<Engine>,
+    stop: CancellationToken,
+    server: JoinHandle<io::Result<()>>,
+    keepers: Vec<JoinHandle<()>>,
+}
+
+impl Parts {
+    fn into_app(self, config: Config, database: Database) -> App {
+        App {
+            address: self.address,
+            first_key: self.first_key,
+            database,
+            engine: self.engine,
+            patience: config.http.shutdown_seconds,
+            stop: self.stop,
+            server: self.server,
+            keepers: self.keepers,
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Configuration: flags and environment, one group per part of the server. Values that make no sense
+//! stop the start; a mistyped `LOCUM_*` name is a warning that names the nearest known one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory};
+use secrecy::SecretString;
+
+use crate::dialect::Dialect;
+
+/// Everything `locum serve` can be told.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    #[command(flatten)]
+    pub database: DatabaseOptions,
+    #[command(flatten)]
+    pub http: HttpOptions,
+    #[command(flatten)]
+    pub model: ModelOptions,
+    #[command(flatten)]
+    pub runs: RunOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseOptions {
+    /// PostgreSQL 14 or newer, as postgres://user:password@host/database. Without it Locum starts a
+    /// private PostgreSQL in its data folder.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    pub database_url: Option<SecretString>,
+
+    /// Folder of what Locum keeps [default: /var/lib/locum as root, else ~/.local/share/locum].
+    #[arg(long, env = "LOCUM_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Connections to PostgreSQL at most.
+    #[arg(long, env = "LOCUM_DATABASE_CONNECTIONS", value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(2..))]
+    pub database_connections: u32,
+}
+
+impl DatabaseOptions {
+    /// The data folder, named or by default.
+    pub fn data_dir(&self) -> PathBuf {
+        if let Some(dir) = self.data_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty()) {
+            return dir.clone();
+        }
+        if rustix::process::geteuid().is_root() {
+            return PathBuf::from("/var/lib/locum");
+        }
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+        let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+        base.or_else(home).unwrap_or_else(|| PathBuf::from(".")).join("locum")
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct HttpOptions {
+    /// Address to listen on.
+    #[arg(long, env = "LOCUM_BIND", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub bind: SocketAddr,
+
+    /// API keys of the project 'default', separated by commas. Keys made by 'locum keys create' are
+    /// valid beside them. With no key anywhere the first start makes one and prints it once.
+    #[arg(long, env = "LOCUM_API_KEYS", hide_env_values = true, value_name = "KEYS", value_parser = secret)]
+    pub api_keys: Option<SecretString>,
+
+    /// The contract of requests that carry no OpenAI-Beta header: v1 or v2.
+    #[arg(long, env = "LOCUM_DEFAULT_VERSION", value_name = "VERSION", default_value = "v1", value_parser = dialect)]
+    pub default_version: Dialect,
+
+    /// Origins whose pages may call the API from a browser, separated by commas; '*' allows all.
+    #[arg(long, env = "LOCUM_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
+
+    /// Seconds for which a stop waits for runs and streams before it gives them back.
+    #[arg(long, env = "LOCUM_SHUTDOWN_SECONDS", value_name = "SECONDS", default_value = "25", value_parser = seconds)]
+    pub shutdown_seconds: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelOptions {
+    /// Base URL of any server that speaks Chat Completions, up to and with /v1.
+    #[arg(long, env = "LOCUM_MODEL_URL", value_name = "URL", default_value = "https://api.openai.com/v1", value_parser = base_url)]
+    pub model_url: reqwest::Url,
+
+    /// Key of that server.
+    #[arg(long, env = "LOCUM_MODEL_API_KEY", hide_env_values = true, value_name = "KEY", value_parser = secret)]
+    pub model_api_key: Option<SecretString>,
+
+    /// Model names that programs ask for and what to use instead: 'gpt-4o=llama-3.3-70b,*=qwen3'.
+    /// '*' stands for every name that is not listed.
+    #[arg(long, env = "LOCUM_MODEL_ALIASES", value_name = "FROM=TO,…", default_value = "")]
+    pub model_aliases: Aliases,
+
+    /// Context window of the model in tokens [default: what the model server says, else 8192].
+    #[arg(long, env = "LOCUM_CONTEXT_TOKENS", value_name = "TOKENS", value_parser = clap::value_parser!(i64).range(256..))]
+    pub context_tokens: Option<i64>,
+
+    /// Seconds to wait for the model server to accept a connection.
+    #[arg(long, env = "LOCUM_MODEL_CONNECT_SECONDS", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub model_connect_seconds: Duration,
+
+    /// Seconds of silence after which the model server counts as hung.
+    #[arg(long, env = "LOCUM_MODEL_IDLE_SECONDS", value_name = "SECONDS", default_value = "120", value_parser = seconds)]
+    pub model_idle_seconds: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Runs")]
+pub struct RunOptions {
+    /// Runs that this node executes at once.
+    #[arg(long, env = "LOCUM_WORKERS", value_name = "N", default_value_t = 64)]
+    pub workers: usize,
+
+    /// Seconds after which a run that is still live expires.
+    #[arg(long, env = "LOCUM_RUN_SECONDS", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    pub run_seconds: Duration,
+
+    /// Replies of the model within one run at most.
+    #[arg(long, env = "LOCUM_MAX_TURNS", value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..))]
+    pub max_turns: i32,
+}
+
+fn secret(text: &str) -> Result<SecretString, String> {
+    Ok(SecretString::from(text.to_owned()))
+}
+
+fn dialect(text: &str) -> Result<Dialect, String> {
+    Dialect::from_word(text).ok_or_else(|| "it is v1 or v2".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "it is a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "it is a number of seconds, not negative".to_owned())
+}
+
+fn base_url(text: &str) -> Result<reqwest::Url, String> {
+    let url: reqwest::Url = text.parse().map_err(|error| format!("it is no URL: {error}"))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        _ => Err("it begins with http:// or https:// and names a host".to_owned()),
+    }
+}
+
+/// What programs call a model, and what the upstream calls it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aliases(Vec<(String, String)>);
+
+impl Aliases {
+    /// The upstream's name of a model.
+    pub fn resolve<'a>(&'a self, model: &'a str) -> &'a str {
+        let named = |name: &str| self.0.iter().find(|(from, _)| from == name);
+        named(model).or_else(|| named("*")).map_or(model, |(_, to)| to)
+    }
+}
+
+impl FromStr for Aliases {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+        let aliases = pairs.map(|pair| match pair.split_once('=') {
+            Some((from, to)) if !from.trim().is_empty() && !to.trim().is_empty() => {
+                Ok((from.trim().to_owned(), to.trim().to_owned()))
+            }
+            _ => Err(format!("'{pair}' is not of the form name=name")),
+        });
+        aliases.collect::<Result<_, _>>().map(Aliases)
+    }
+}
+
+/// Names of the environment that are no option of a command.
+const OTHER_NAMES: &[&str] = &["LOCUM_LOG", "LOCUM_LOG_FORMAT"];
+
+/// Sentences about `LOCUM_*` names in the environment that nothing reads. Those that Kubernetes makes
+/// for a Service called locum are expected and passed over.
+pub fn unknown_names(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut known: Vec<String> = OTHER_NAMES.iter().map(|name| (*name).to_owned()).collect();
+    collect_names(&crate::cli::Cli::command(), &mut known);
+    names
+        .filter(|name| name.starts_with("LOCUM_") && !known.contains(name))
+        .filter(|name| !name.starts_with("LOCUM_PORT") && !name.starts_with("LOCUM_SERVICE_"))
+        .map(|name| {
+            let nearest = known.iter().min_by_key(|known| strsim::levenshtein(known, &name));
+            let nearest = nearest.filter(|known| strsim::levenshtein(known, &name) <= 5);
+            match nearest {
+                Some(nearest) => format!("{name} is no setting of Locum; did you mean {nearest}?"),
+                None => format!("{name} is no setting of Locum."),
+            }
+        })
+        .collect()
+}
+
+fn collect_names(command: &clap::Command, names: &mut Vec<String>) {
+    names.extend(
+        command.get_arguments().filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned)),
+    );
+    for command in command.get_subcommands() {
+        collect_names(command, names);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_fall_back_to_the_star() {
+        let aliases: Aliases = "gpt-4o=llama, * = qwen".parse().unwrap();
+        assert_eq!(aliases.resolve("gpt-4o"), "llama");
+        assert_eq!(aliases.resolve("gpt-4"), "qwen");
+        assert_eq!(Aliases::default().resolve("gpt-4"), "gpt-4");
+        assert!("gpt-4o".parse::<Aliases>().is_err());
+    }
+
+    #[test]
+    fn a_mistyped_name_is_told_the_nearest() {
+        let names = ["LOCUM_WORKER", "LOCUM_PORT_8080_TCP", "LOCUM_SERVICE_HOST", "LOCUM_BIND", "PATH"];
+        let warnings = unknown_names(names.into_iter().map(str::to_owned));
+        assert_eq!(warnings, ["LOCUM_WORKER is no setting of Locum; did you mean LOCUM_WORKERS?"]);
+    }
+}

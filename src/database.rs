@@ -1,0 +1,127 @@
+//! The database: the one that `DATABASE_URL` names, or the private cluster; its pool and migrations.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::config::DatabaseOptions;
+use crate::postgres::{self, Cluster};
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// The oldest PostgreSQL that is supported, as `server_version_num`.
+const OLDEST: i32 = 140_000;
+/// How long a request waits for a connection before it is told to come back.
+const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// A pool, and the private cluster behind it if there is one.
+pub struct Database {
+    pub pool: PgPool,
+    cluster: Option<Cluster>,
+}
+
+/// Who wants the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A server, which owns its data folder.
+    Serve,
+    /// A command, which may run beside a server.
+    Command,
+}
+
+/// Why there is no database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Cluster(#[from] postgres::Error),
+    // The URL holds a password, so what it is stays unsaid.
+    #[error("DATABASE_URL is not a PostgreSQL URL (postgres://user:password@host/database).")]
+    Url,
+    #[error("The database does not answer: {0}")]
+    Connect(sqlx::Error),
+    #[error("PostgreSQL {found} is too old: Locum needs 14 or newer.")]
+    TooOld { found: String },
+    #[error("The migrations could not be applied: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Database {
+    /// Connects, and checks the server's version.
+    pub async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Result<Self, Error> {
+        let url = options.database_url.as_ref().map(|url| url.expose_secret()).filter(|url| !url.is_empty());
+        let (connect, cluster) = match url {
+            Some(url) => (url.parse::<PgConnectOptions>().map_err(|_| Error::Url)?, None),
+            None => {
+                let data_dir = options.data_dir();
+                let cluster = match purpose {
+                    Purpose::Serve => Cluster::serve(&data_dir).await?,
+                    Purpose::Command => Cluster::attach(&data_dir).await?,
+                };
+                (cluster.connect_options(), Some(cluster))
+            }
+        };
+        let connections = if purpose == Purpose::Serve { options.database_connections } else { 2 };
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE);
+        let database = match pool.connect_with(connect.application_name("locum")).await {
+            Ok(pool) => Self { pool, cluster },
+            Err(error) => {
+                stop(cluster).await;
+                return Err(Error::Connect(error));
+            }
+        };
+        match check_version(&database.pool).await {
+            Ok(()) => Ok(database),
+            Err(error) => {
+                database.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Applies what is missing, under PostgreSQL's advisory lock, so that several nodes may start at once.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        Ok(MIGRATIONS.run(&self.pool).await?)
+    }
+
+    /// Whether the database is a private one: then no other process works on it.
+    pub fn is_private(&self) -> bool {
+        self.cluster.is_some()
+    }
+
+    /// Closes the pool and stops the private cluster.
+    pub async fn close(self) {
+        self.pool.close().await;
+        stop(self.cluster).await;
+    }
+}
+
+async fn stop(cluster: Option<Cluster>) {
+    if let Some(cluster) = cluster
+        && let Err(error) = cluster.stop().await
+    {
+        tracing::error!(%error, "the private PostgreSQL did not stop");
+    }
+}
+
+async fn check_version(pool: &PgPool) -> Result<(), Error> {
+    let row: (String, i32) = sqlx::query_as(
+        "select current_setting('server_version'), current_setting('server_version_num')::int",
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(Error::Connect)?;
+    if row.1 < OLDEST { Err(Error::TooOld { found: row.0 }) } else { Ok(()) }
+}
+
+/// Whether the database answers and holds every migration of this version.
+pub async fn check(pool: &PgPool) -> Result<(), String> {
+    let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let applied: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
+        .fetch_one(pool)
+        .await
+        .map_err(|error| error.to_string())?;
+    if applied.unwrap_or(0) < newest { Err("migrations are missing".to_owned()) } else { Ok(()) }
+}

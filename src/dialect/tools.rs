@@ -1,0 +1,234 @@
+//! Reading tools, their resources, and how a run may choose and answer with them.
+
+use serde_json::Value;
+
+use super::Dialect;
+use super::fields::{
+    At, Fields, array, boolean, decimal, filled_text, id, integer, object, short_text, text, word,
+    wrong_type, wrong_word,
+};
+use crate::error::Invalid;
+use crate::types::tool::{
+    CodeInterpreterResources, FileSearch, FileSearchResources, Function, FunctionName, NamedToolChoice,
+    RankingOptions, ResponseFormat, Tool, ToolChoice, ToolChoiceMode, ToolKind, ToolResources,
+};
+
+/// Tools of an assistant, and of a run that brings its own.
+pub const ASSISTANT_TOOLS: usize = 128;
+pub const RUN_TOOLS: usize = 20;
+/// Files of the code interpreter, and vector stores of file search.
+pub const FILE_IDS: usize = 20;
+pub const VECTOR_STORE_IDS: usize = 1;
+/// Characters of a function's name and description.
+const FUNCTION_NAME: usize = 64;
+const FUNCTION_DESCRIPTION: usize = 4096;
+const RANKERS: &[&str] = &["auto", "default_2024_08_21"];
+
+/// The words for tools in a contract: v1 calls file search `retrieval`.
+const fn tool_words(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::V1 => &["code_interpreter", "retrieval", "function"],
+        Dialect::V2 => ToolKind::WORDS,
+    }
+}
+
+/// The tool that a word names in a contract.
+pub fn tool_kind(value: Value, at: At) -> Result<ToolKind, Invalid> {
+    let word = text(value, at)?;
+    let kind = match (at.dialect, word.as_str()) {
+        (Dialect::V1, "retrieval") => Some(ToolKind::FileSearch),
+        (Dialect::V1, "file_search") => None,
+        (_, word) => ToolKind::from_word(word),
+    };
+    kind.ok_or_else(|| {
+        let mut error = wrong_word(at.path, &word, tool_words(at.dialect));
+        if tool_words(at.dialect.other()).contains(&word.as_str()) {
+            let other = at.dialect.other().as_str();
+            error.message.push_str(&format!(
+                " '{word}' is a tool of the {other} API. Please try again by setting the header 'OpenAI-Beta: \
+                 assistants={other}'."
+            ));
+        }
+        error
+    })
+}
+
+/// One tool.
+pub fn tool(value: Value, at: At) -> Result<Tool, Invalid> {
+    let mut fields = Fields::of(value, at)?;
+    let tool = match fields.required("type", tool_kind)? {
+        ToolKind::CodeInterpreter => Tool::CodeInterpreter,
+        ToolKind::FileSearch => {
+            let settings = match at.dialect {
+                Dialect::V1 => None,
+                Dialect::V2 => fields.optional("file_search", file_search)?,
+            };
+            Tool::FileSearch { file_search: settings.unwrap_or_default() }
+        }
+        ToolKind::Function => Tool::Function { function: fields.required("function", function)? },
+    };
+    fields.finish(&["file_search"])?;
+    Ok(tool)
+}
+
+fn file_search(value: Value, at: At) -> Result<FileSearch, Invalid> {
+    let mut fields = Fields::of(value, at)?;
+    let settings = FileSearch {
+        max_num_results: fields.optional("max_num_results", integer(1, 50))?,
+        ranking_options: fields.optional("ranking_options", ranking_options)?.unwrap_or_default(),
+    };
+    fields.finish(&[])?;
+    Ok(settings)
+}
+
+/// `ranking_options` of file search and of a search.
+pub fn ranking_options(value: Value, at: At) -> Result<RankingOptions, Invalid> {
+    let mut fields = Fields::of(value, at)?;
+    let defaults = RankingOptions::default();
+    let ranker = fields.optional("ranker", |value, at| {
+        let ranker = text(value, at)?;
+        if RANKERS.contains(&ranker.as_str()) {
+            Ok(ranker)
+        } else {
+            Err(wrong_word(at.path, &ranker, RANKERS))
+        }
+    })?;
+    let options = RankingOptions {
+        ranker: ranker.unwrap_or(defaults.ranker),
+        score_threshold: fields
+            .optional("score_threshold", decimal(0.0, 1.0))?
+            .unwrap_or(defaults.score_threshold),
+        hybrid_search: fields.optional("hybrid_search", object)?.map(Value::Object),
+    };
+    fields.finish(&[])?;
+    Ok(options)
+}
+
+fn function(value: Value, at: At) -> Result<Function, Invalid> {
+    let mut fields = Fields::of(value, at)?;
+    let function = Function {
+        name: fields.required("name", function_name)?,
+        description: fields.optional("description", short_text(FUNCTION_DESCRIPTION))?,
+        parameters: fields.optional("parameters", object)?,
+        strict: fields.optional("strict", boolean)?.unwrap_or(false),
+    };
+    fields.finish(&[])?;
+    Ok(function)
+}
+
+fn function_name(value: Value, at: At) -> Result<String, Invalid> {
+    let name = filled_text(FUNCTION_NAME)(value, at)?;
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+        return Ok(name);
+    }
+    let message = format!(
+        "Invalid '{}': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.",
+        at.path
+    );
+    Err(Invalid::field(at.path, "invalid_value", message))
+}
+
+/// A list of file ids.
+pub fn file_ids(max: usize) -> impl Fn(Value, At) -> Result<Vec<String>, Invalid> {
+    array(max, id("file"))
+}
+
+/// `tool_resources`.
+pub fn tool_resources(value: Value, at: At) -> Result<ToolResources, Invalid> {
+    let mut fields = Fields::of(value, at)?;
+    let resources = ToolResources {
+        code_interpreter: fields.optional("code_interpreter", |value, at| {
+            let mut fields = Fields::of(value, at)?;
+            let file_ids = fields.optional("file_ids", file_ids(FILE_IDS))?.unwrap_or_default();
+            fields.finish(&[])?;
+            Ok(CodeInterpreterResources { file_ids })
+        })?,
+        file_search: fields.optional("file_search", |value, at| {
+            let mut fields = Fields::of(value, at)?;
+            let stores = fields.optional("vector_store_ids", array(VECTOR_STORE_IDS, id("vs_")))?;
+            fields.finish(&[])?;
+            Ok(FileSearchResources { vector_store_ids: stores.unwrap_or_default() })
+        })?,
+    };
+    fields.finish(&[])?;
+    Ok(resources)
+}
+
+/// `tool_choice`. v1 knows no `required`.
+pub fn tool_choice(value: Value, at: At) -> Result<ToolChoice, Invalid> {
+    let words: &'static [&'static str] = match at.dialect {
+        Dialect::V1 => &["none", "auto"],
+        Dialect::V2 => ToolChoiceMode::WORDS,
+    };
+    match value {
+        Value::String(mode) => {
+            match ToolChoiceMode::from_word(&mode).filter(|mode| words.contains(&mode.as_str())) {
+                Some(mode) => Ok(ToolChoice::Mode(mode)),
+                None => Err(wrong_word(at.path, &mode, words)),
+            }
+        }
+        Value::Object(_) => {
+            let mut fields = Fields::of(value, at)?;
+            let kind = fields.required("type", tool_kind)?;
+            let function = match kind {
+                ToolKind::Function => Some(fields.required("function", |value, at| {
+                    let mut fields = Fields::of(value, at)?;
+                    let name = fields.required("name", function_name)?;
+                    fields.finish(&[])?;
+                    Ok(FunctionName { name })
+                })?),
+                _ => {
+                    fields.ignore("function");
+                    None
+                }
+            };
+            fields.finish(&[])?;
+            Ok(ToolChoice::Named(NamedToolChoice { kind, function }))
+        }
+        other => Err(wrong_type(at.path, "a string or an object", &other)),
+    }
+}
+
+/// `response_format`. v1 knows the word `none`, and no JSON Schema.
+pub fn response_format(value: Value, at: At) -> Result<ResponseFormat, Invalid> {
+    let types: &'static [&'static str] = match at.dialect {
+        Dialect::V1 => &["text", "json_object"],
+        Dialect::V2 => &["text", "json_object", "json_schema"],
+    };
+    match value {
+        Value::String(word) if word == "auto" => Ok(ResponseFormat::Auto),
+        Value::String(word) if word == "none" && at.dialect == Dialect::V1 => Ok(ResponseFormat::Auto),
+        Value::String(word) => Err(wrong_word(at.path, &word, &["auto"])),
+        Value::Object(_) => {
+            let mut fields = Fields::of(value, at)?;
+            let kind = fields.optional("type", text)?.unwrap_or_else(|| "text".to_owned());
+            let format = match kind.as_str() {
+                "text" => ResponseFormat::Text,
+                "json_object" => ResponseFormat::JsonObject,
+                "json_schema" if at.dialect == Dialect::V2 => {
+                    ResponseFormat::JsonSchema(fields.required("json_schema", json_schema)?)
+                }
+                _ => return Err(wrong_word(&fields.path("type"), &kind, types)),
+            };
+            fields.finish(&["json_schema"])?;
+            Ok(format)
+        }
+        other => Err(wrong_type(at.path, "a string or an object", &other)),
+    }
+}
+
+fn json_schema(value: Value, at: At) -> Result<serde_json::Map<String, Value>, Invalid> {
+    let schema = object(value, at)?;
+    let mut fields = Fields::of(Value::Object(schema.clone()), at)?;
+    fields.required("name", function_name)?;
+    fields.optional("description", text)?;
+    fields.optional("schema", object)?;
+    fields.optional("strict", boolean)?;
+    fields.finish(&[])?;
+    Ok(schema)
+}
+
+/// `reasoning_effort`.
+pub fn reasoning_effort(value: Value, at: At) -> Result<crate::types::ReasoningEffort, Invalid> {
+    word(crate::types::ReasoningEffort::WORDS, crate::types::ReasoningEffort::from_word)(value, at)
+}

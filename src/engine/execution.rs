@@ -1,0 +1,424 @@
+//! Executing one run, from its lease to where it settles: an end, or the wait for tool outputs.
+//!
+//! What must hold: nothing is written without the lease; nothing is published before it is stored,
+//! except the pieces of a reply; whatever happens, the run ends with a reason, or its lease lapses and
+//! it is redone.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::model::stream::{FinishReason, ReplyEvent};
+use super::model::{ModelError, ModelErrorKind};
+use super::outcome::Stop;
+use super::prompt::{self, Bounds, Prompt};
+use super::tools::{self, Answer};
+use super::turn::{self, Reply};
+use super::{Engine, tokens};
+use crate::events::{RunEvent, RunEventName};
+use crate::ids;
+use crate::services::now;
+use crate::services::runs::LeasedRun;
+use crate::services::runs::progress::{self, Hold, OpenStep};
+use crate::services::runs::slots::Executing;
+use crate::types::message::MessageIncompleteReason;
+use crate::types::run::{
+    RequiredAction, RequiredFunction, RequiredToolCall, RequiredToolOutputs, Run, RunIncompleteReason,
+    RunStatus,
+};
+use crate::types::run_step::{RunStepStatus, StepDetails, ToolCallKind};
+use crate::types::tool::ToolKind;
+use crate::types::usage::Usage;
+use crate::types::{IncompleteDetails, LastError, LastErrorCode};
+
+/// Times that a request is sent again after a transient failure, and the first pause before that.
+const RETRIES: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause, also where the upstream asks for more.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Times that the history is halved when the upstream finds the prompt too long.
+const HALVINGS: u32 = 2;
+/// Times that the last write of a run is tried again while the database is away.
+const WRITE_RETRIES: u32 = 3;
+
+/// A run under way.
+pub struct Execution<'a> {
+    engine: &'a Engine,
+    executing: Executing,
+    pub leased: LeasedRun,
+    /// The highest sort key in the thread and the run.
+    top: Uuid,
+    pub reply: Reply,
+}
+
+/// What follows a turn.
+enum Next {
+    Turn,
+    /// The run has ended or waits for its client.
+    Settled,
+}
+
+/// Executes a leased run.
+pub async fn execute(engine: &Engine, mut leased: LeasedRun) {
+    let run_id = leased.run.id.clone();
+    let executing = engine.slots.executing(&run_id, leased.token);
+    let top = match progress::start(&engine.db, &mut leased).await {
+        Ok(Some(top)) => Some(top),
+        // Cancelled before it began, or lost: the end below tells which.
+        Ok(None) => None,
+        Err(error) => {
+            tracing::error!(%error, run.id = run_id, "a run could not be started; it is redone when its lease has lapsed");
+            return;
+        }
+    };
+    let mut execution =
+        Execution { engine, executing, top: top.unwrap_or(leased.ord), leased, reply: Reply::default() };
+    let stop = match top {
+        Some(_) => {
+            execution.publish(|| RunEvent::Run(RunEventName::InProgress, execution.leased.run.clone()));
+            execution.run().await.err()
+        }
+        None => Some(execution.why_refused().await),
+    };
+    if let Some(stop) = stop {
+        execution.end(stop).await;
+    }
+}
+
+impl Execution<'_> {
+    pub fn db(&self) -> &PgPool {
+        &self.engine.db
+    }
+
+    pub fn publish(&self, event: impl FnOnce() -> RunEvent) {
+        self.engine.hub.publish(&self.leased.run.id, event);
+    }
+
+    /// A sort key above all that the thread and the run hold.
+    pub fn next_ord(&mut self) -> Uuid {
+        self.top = ids::new_ord_above(self.top);
+        self.top
+    }
+
+    /// Turn after turn, until the run settles.
+    async fn run(&mut self) -> Result<(), Stop> {
+        loop {
+            if self.leased.turns >= self.engine.options.max_turns {
+                let turns = self.engine.options.max_turns;
+                return Err(Stop::server_error(format!(
+                    "The run reached the maximum of {turns} turns (LOCUM_MAX_TURNS)."
+                )));
+            }
+            if let Some(reason) = self.limit_reached() {
+                return self.settle_incomplete(reason, None).await;
+            }
+            match self.turn().await? {
+                Next::Settled => return Ok(()),
+                Next::Turn => self.reply = Reply::default(),
+            }
+        }
+    }
+
+    /// Which maximum of the run earlier turns have used up.
+    fn limit_reached(&self) -> Option<RunIncompleteReason> {
+        let left = prompt::tokens_left(&self.leased);
+        if left.completion.is_some_and(|tokens| tokens <= 0) {
+            return Some(RunIncompleteReason::MaxCompletionTokens);
+        }
+        left.prompt.is_some_and(|tokens| tokens <= 0).then_some(RunIncompleteReason::MaxPromptTokens)
+    }
+
+    /// One reply of the model, retried where that may help.
+    async fn turn(&mut self) -> Result<Next, Stop> {
+        let model = self.engine.model.name(&self.leased.run.model).to_owned();
+        let window = self.unless_interrupted(self.engine.model.context_window(&model)).await?;
+        let mut history_limit = None;
+        let (mut halvings, mut retries) = (0, 0);
+        loop {
+            let bounds = Bounds { model: &model, window, history_limit };
+            let prompt = prompt::build(self.db(), &self.leased, bounds).await?;
+            let error = match self.converse(&prompt).await? {
+                Ok(finish) => return self.conclude(&prompt, finish).await,
+                Err(error) => error,
+            };
+            if error.kind == ModelErrorKind::ContextExceeded && halvings < HALVINGS && self.reply.is_empty() {
+                halvings += 1;
+                history_limit = Some(prompt.history_tokens / 2);
+                continue;
+            }
+            if !error.is_transient() || retries >= RETRIES {
+                return Err(Stop::Failed(error.last_error()));
+            }
+            self.drop_reply(&error).await?;
+            let pause = error.retry_after.unwrap_or(FIRST_PAUSE * 2_u32.pow(retries)).min(LONGEST_PAUSE);
+            self.unless_interrupted(tokio::time::sleep(pause)).await?;
+            retries += 1;
+        }
+    }
+
+    /// Sends the prompt and takes in the reply to its end.
+    async fn converse(&mut self, prompt: &Prompt) -> Result<Result<FinishReason, ModelError>, Stop> {
+        let mut stream = match self.unless_interrupted(self.engine.model.reply(&prompt.body)).await? {
+            Ok(stream) => stream,
+            Err(error) => return Ok(Err(error)),
+        };
+        loop {
+            match self.unless_interrupted(stream.next()).await? {
+                Ok(ReplyEvent::End(finish)) => return Ok(Ok(finish)),
+                Ok(event) => self.hear(event).await?,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+
+    /// Waits for something outside, unless the run is cancelled, lost, or its time is up meanwhile.
+    async fn unless_interrupted<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Stop> {
+        let left = self.leased.expires_at - time::OffsetDateTime::now_utc();
+        let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
+        tokio::select! {
+            biased;
+            () = self.executing.interrupted() => Err(self.why_refused().await),
+            () = tokio::time::sleep(left) => Err(Stop::Expired),
+            value = waiting => Ok(value),
+        }
+    }
+
+    /// Why the engine may not go on, after a write did nothing or somebody knocked.
+    pub async fn why_refused(&self) -> Stop {
+        match progress::hold(self.db(), &self.leased).await {
+            Ok(Hold::Cancelling) => Stop::Cancelled,
+            Ok(Hold::Lost) => Stop::Lost,
+            // The lease holds, yet the write did nothing: what it changes is gone.
+            Ok(Hold::Held) => Stop::server_error("What the run was writing was deleted."),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// A reply that broke off is done anew: what is stored of it goes, and a reader is told that it ended.
+    async fn drop_reply(&mut self, error: &ModelError) -> Result<(), Stop> {
+        if self.reply.is_empty() {
+            self.reply = Reply::default();
+            return Ok(());
+        }
+        tracing::warn!(
+            run.id = self.leased.run.id,
+            reason = error.message,
+            "a reply broke off and is done anew"
+        );
+        if !progress::drop_turn(self.db(), &self.leased).await? {
+            return Err(self.why_refused().await);
+        }
+        let last_error = error.last_error();
+        let dropped =
+            self.interrupt_step(RunStepStatus::Failed, MessageIncompleteReason::RunFailed, Some(&last_error));
+        if let Some(dropped) = dropped {
+            self.publish_closed(&dropped);
+        }
+        self.reply = Reply::default();
+        Ok(())
+    }
+
+    /// The reply is whole: the turn's tokens are counted and what follows is settled.
+    async fn conclude(&mut self, prompt: &Prompt, finish: FinishReason) -> Result<Next, Stop> {
+        let usage = self.reply.usage.unwrap_or_else(|| Usage {
+            prompt: tokens::count(&prompt.body["messages"].to_string()),
+            completion: tokens::count(self.reply.written()),
+            ..Usage::default()
+        });
+        self.leased.usage += usage;
+        self.leased.turns += 1;
+        match finish {
+            FinishReason::ContentFilter => {
+                let message = "The model's reply was stopped by a content filter.".to_owned();
+                self.leased.turns -= 1;
+                self.end_filtered(LastError { code: LastErrorCode::ServerError, message }).await
+            }
+            FinishReason::Length if self.reply.calls.is_empty() => {
+                self.open_message_late().await?;
+                let closed = self.truncate_message(MessageIncompleteReason::MaxTokens, usage);
+                self.settle_incomplete(RunIncompleteReason::MaxCompletionTokens, closed).await?;
+                Ok(Next::Settled)
+            }
+            FinishReason::Length => {
+                let error = LastError {
+                    code: LastErrorCode::ServerError,
+                    message: "The reply hit its maximum of tokens within a tool call.".to_owned(),
+                };
+                let closed = self.interrupt_step(
+                    RunStepStatus::Failed,
+                    MessageIncompleteReason::MaxTokens,
+                    Some(&error),
+                );
+                self.settle_incomplete(RunIncompleteReason::MaxCompletionTokens, closed).await?;
+                Ok(Next::Settled)
+            }
+            FinishReason::Stop if self.reply.calls.is_empty() => {
+                self.open_message_late().await?;
+                let closed = self.complete_message(usage);
+                let mut run = self.leased.run.clone();
+                run.status = RunStatus::Completed;
+                run.completed_at = Some(now());
+                self.settle(run, closed).await?;
+                Ok(Next::Settled)
+            }
+            FinishReason::Stop => self.conclude_calls(usage).await,
+        }
+    }
+
+    /// A reply without a word is an empty message, so that every completed run has one.
+    async fn open_message_late(&mut self) -> Result<(), Stop> {
+        let turns = self.leased.turns;
+        self.leased.turns = turns - 1;
+        let opened = self.open_message().await;
+        self.leased.turns = turns;
+        opened
+    }
+
+    /// A content filter leaves an incomplete message and a failed run.
+    async fn end_filtered(&mut self, error: LastError) -> Result<Next, Stop> {
+        let closed =
+            self.interrupt_step(RunStepStatus::Failed, MessageIncompleteReason::ContentFilter, Some(&error));
+        let mut run = self.leased.run.clone();
+        run.status = RunStatus::Failed;
+        run.failed_at = Some(now());
+        run.last_error = Some(error);
+        self.settle(run, closed).await?;
+        Ok(Next::Settled)
+    }
+
+    /// The calls are whole. Those that the server answers are answered; for the others the run waits.
+    async fn conclude_calls(&mut self, usage: Usage) -> Result<Next, Stop> {
+        if !self.leased.run.parallel_tool_calls {
+            self.reply.calls.truncate(1);
+        }
+        let mut tool_calls = self.reply.tool_calls();
+        let mut required = Vec::new();
+        for call in &mut tool_calls {
+            let ToolCallKind::Function { function } = &mut call.call else { continue };
+            match tools::answer(&self.leased.run, &function.name) {
+                Answer::Here(output) => function.output = Some(output),
+                Answer::Client => required.push(RequiredToolCall {
+                    id: call.id.clone(),
+                    kind: ToolKind::Function,
+                    function: RequiredFunction {
+                        name: function.name.clone(),
+                        arguments: function.arguments.clone(),
+                    },
+                }),
+            }
+        }
+        let upstream_call_ids = self.reply.calls.iter().map(|call| call.upstream_id.clone()).collect();
+        let Some(mut open) = self.reply.open.take() else {
+            return Err(Stop::server_error("A tool call had no step."));
+        };
+        open.step.step_details = StepDetails::ToolCalls { tool_calls };
+        open.upstream_call_ids = upstream_call_ids;
+        let mut run = self.leased.run.clone();
+        if required.is_empty() {
+            turn::complete(&mut open.step, now(), usage);
+            self.settle(run, Some(open)).await?;
+            return Ok(Next::Turn);
+        }
+        // Stored with the step already, shown when its outputs are there.
+        open.step.usage = Some(usage);
+        run.status = RunStatus::RequiresAction;
+        run.required_action = Some(RequiredAction::SubmitToolOutputs {
+            submit_tool_outputs: RequiredToolOutputs { tool_calls: required },
+        });
+        self.settle(run, Some(open)).await?;
+        Ok(Next::Settled)
+    }
+
+    async fn settle_incomplete(
+        &mut self,
+        reason: RunIncompleteReason,
+        closed: Option<OpenStep>,
+    ) -> Result<(), Stop> {
+        let mut run = self.leased.run.clone();
+        run.status = RunStatus::Incomplete;
+        run.completed_at = Some(now());
+        run.incomplete_details = Some(IncompleteDetails { reason });
+        self.settle(run, closed).await
+    }
+
+    /// Stores a new state of the run and the end of its open step, then publishes both.
+    async fn settle(&mut self, mut run: Run, closed: Option<OpenStep>) -> Result<(), Stop> {
+        if run.status.is_terminal() {
+            run.expires_at = None;
+            run.usage = Some(self.leased.usage);
+        }
+        if !self.store(&run, closed.as_ref()).await? {
+            self.reply.open = closed;
+            return Err(self.why_refused().await);
+        }
+        if let Some(closed) = &closed {
+            self.publish_closed(closed);
+        }
+        let changed = run.status != self.leased.run.status;
+        self.leased.run = run;
+        if changed {
+            let run = &self.leased.run;
+            self.publish(|| RunEvent::Run(RunEventName::of(run.status), run.clone()));
+            self.engine.hub.close(&run.id);
+        }
+        Ok(())
+    }
+
+    /// Writes a new state; tried again while the database is away, for this is the work of a whole turn.
+    async fn store(&self, run: &Run, closed: Option<&OpenStep>) -> Result<bool, Stop> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..WRITE_RETRIES {
+            match progress::settle(self.db(), &self.leased, run, self.top, closed).await {
+                Ok(stored) => return Ok(stored),
+                Err(error) => tracing::warn!(%error, run.id = run.id, "a run could not be stored yet"),
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Ok(progress::settle(self.db(), &self.leased, run, self.top, closed).await?)
+    }
+
+    /// Ends the run for a reason that is not the model's: its open message and step say so as well.
+    async fn end(&mut self, stop: Stop) {
+        let (status, step_status, reason, error) = match stop {
+            Stop::Lost => {
+                tracing::info!(run.id = self.leased.run.id, "the run is no longer this node's");
+                return;
+            }
+            Stop::Abandoned => return,
+            Stop::Cancelled => {
+                (RunStatus::Cancelled, RunStepStatus::Cancelled, MessageIncompleteReason::RunCancelled, None)
+            }
+            Stop::Expired => {
+                (RunStatus::Expired, RunStepStatus::Expired, MessageIncompleteReason::RunExpired, None)
+            }
+            Stop::Failed(error) => {
+                tracing::warn!(run.id = self.leased.run.id, reason = error.message, "a run failed");
+                (RunStatus::Failed, RunStepStatus::Failed, MessageIncompleteReason::RunFailed, Some(error))
+            }
+        };
+        let mut run = self.leased.run.clone();
+        if status == RunStatus::Cancelled {
+            run.status = RunStatus::Cancelling;
+            let cancelling = run.clone();
+            self.publish(|| RunEvent::Run(RunEventName::Cancelling, cancelling));
+            run.cancelled_at = Some(now());
+        }
+        let closed = self.interrupt_step(step_status, reason, error.as_ref());
+        run.status = status;
+        run.required_action = None;
+        run.failed_at = error.is_some().then(now);
+        run.last_error = error;
+        match self.settle(run, closed).await {
+            Ok(()) => {}
+            // Cancelled while it was ending otherwise.
+            Err(Stop::Cancelled) if status != RunStatus::Cancelled => {
+                Box::pin(self.end(Stop::Cancelled)).await
+            }
+            Err(stop) => {
+                tracing::warn!(?stop, run.id = self.leased.run.id, "the end of a run was not stored")
+            }
+        }
+    }
+}

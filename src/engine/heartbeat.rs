@@ -1,0 +1,58 @@
+//! Keeps the leases of the runs under way, and hears of those that were asked to stop elsewhere.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use crate::error::Error;
+use crate::services::runs::lease;
+
+/// How often leases are extended: three times in a lease's life.
+const BEAT: Duration = Duration::from_secs(10);
+/// How often requests to cancel are looked for; those made on this node arrive at once.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Beats until the engine is done.
+pub async fn beat(engine: Arc<Engine>) {
+    let mut beat = tokio::time::interval(BEAT);
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        let result = tokio::select! {
+            () = engine.abort.cancelled() => return,
+            _ = beat.tick() => extend(&engine).await,
+            _ = look.tick() => look_for_cancels(&engine).await,
+        };
+        if let Err(error) = result {
+            tracing::warn!(%error, "the heartbeat failed");
+        }
+    }
+}
+
+/// One statement for all runs of the node. A run that it does not name any more is another node's.
+async fn extend(engine: &Engine) -> Result<(), Error> {
+    let under_way: HashMap<String, i64> = engine.slots.under_way().into_iter().collect();
+    if under_way.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = under_way.keys().cloned().collect();
+    let alive = lease::extend(&engine.db, engine.slots.node(), &ids).await?;
+    let alive: HashMap<String, lease::LiveLease> =
+        alive.into_iter().map(|lease| (lease.id.clone(), lease)).collect();
+    for (id, token) in &under_way {
+        if alive.get(id).is_none_or(|lease| lease.token != *token || lease.cancelling) {
+            engine.slots.interrupt(id);
+        }
+    }
+    Ok(())
+}
+
+async fn look_for_cancels(engine: &Engine) -> Result<(), Error> {
+    if engine.slots.under_way().is_empty() {
+        return Ok(());
+    }
+    for id in lease::cancelling(&engine.db, engine.slots.node()).await? {
+        engine.slots.interrupt(&id);
+    }
+    Ok(())
+}

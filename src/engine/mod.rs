@@ -1,0 +1,92 @@
+//! Executing runs. The row in the database is the job; the engine leases it, keeps the lease alive,
+//! lets the model reply turn by turn, and writes nothing without the lease.
+//!
+//! `worker` takes runs on, `execution` brings one to where it settles, `turn` records one reply of the
+//! model, `prompt` makes what the model is sent, `heartbeat` keeps the leases, `sweeper` ends what no
+//! worker is on.
+
+mod execution;
+mod heartbeat;
+pub mod model;
+mod outcome;
+mod prompt;
+mod sweeper;
+mod tokens;
+mod tools;
+mod turn;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::RunOptions;
+use crate::error::Error;
+use crate::events::Hub;
+use crate::services::runs;
+use crate::services::runs::lease;
+use crate::services::runs::slots::{Assignment, Slots};
+use model::Model;
+
+/// The engine of this node.
+pub struct Engine {
+    db: PgPool,
+    hub: Hub,
+    slots: Slots,
+    runs: runs::Context,
+    model: Model,
+    options: RunOptions,
+    /// No run is taken on any more.
+    stop: CancellationToken,
+    /// Runs under way are given up.
+    abort: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Engine {
+    /// Starts the engine on what `assignments` brings and what the queue holds.
+    pub fn start(
+        runs: runs::Context,
+        model: Model,
+        options: RunOptions,
+        assignments: UnboundedReceiver<Assignment>,
+    ) -> Arc<Self> {
+        let engine = Arc::new(Self {
+            db: runs.db.clone(),
+            hub: runs.hub.clone(),
+            slots: runs.slots.clone(),
+            runs,
+            model,
+            options,
+            stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+        });
+        engine.tracker.spawn(worker::work(Arc::clone(&engine), assignments));
+        engine.tracker.spawn(sweeper::sweep(Arc::clone(&engine)));
+        tokio::spawn(heartbeat::beat(Arc::clone(&engine)));
+        engine
+    }
+
+    /// Takes no run on any more, waits up to `patience` for those under way, and gives the rest back to
+    /// the queue, so that another node or the next start goes on at once.
+    pub async fn stop(&self, patience: Duration) -> Result<(), Error> {
+        self.slots.close();
+        self.stop.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(patience, self.tracker.wait()).await.is_err() {
+            tracing::warn!("runs are still under way; they are given back to the queue");
+        }
+        self.abort.cancel();
+        self.tracker.wait().await;
+        let released = lease::release(&self.db, self.slots.node()).await?;
+        if released > 0 {
+            tracing::info!(runs = released, "gave runs back to the queue");
+        }
+        Ok(())
+    }
+}

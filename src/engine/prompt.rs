@@ -1,0 +1,265 @@
+//! The prompt of a turn: instructions, the thread's history newest first until the budget is used up,
+//! and what the run itself has said and called so far.
+//!
+//! The history is read page by page backwards, so that a long thread costs no more than a short one. It
+//! is cut oldest first and never loses the newest message of the user.
+
+use serde_json::{Map, Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::outcome::Stop;
+use super::tokens;
+use super::tools::{self, Offer, function};
+use crate::services::messages::{self, HistoryMessage};
+use crate::services::run_steps;
+use crate::services::runs::LeasedRun;
+use crate::types::message::{ContentPart, Role};
+use crate::types::run::{Run, TruncationKind};
+use crate::types::run_step::{StepDetails, ToolCallKind};
+use crate::types::tool::ResponseFormat;
+
+/// Messages of the history read at once.
+const PAGE: i64 = 50;
+/// The share of the context window that is kept for the reply where the run names no maximum.
+const REPLY_SHARE: i64 = 4;
+
+/// A prompt, and what it is expected to cost.
+pub struct Prompt {
+    /// The body of `createChatCompletion`.
+    pub body: Value,
+    /// Tokens of the history; what to halve when the upstream finds the prompt too long.
+    pub history_tokens: i64,
+}
+
+/// What bounds a prompt.
+pub struct Bounds<'a> {
+    /// The upstream's name of the model.
+    pub model: &'a str,
+    /// Its context window, in tokens.
+    pub window: i64,
+    /// The history's budget where an upstream error has cut it, in tokens.
+    pub history_limit: Option<i64>,
+}
+
+/// Builds the prompt of the next turn.
+pub async fn build(db: &PgPool, leased: &LeasedRun, bounds: Bounds<'_>) -> Result<Prompt, Stop> {
+    let run = &leased.run;
+    let turns = said_by_run(db, leased).await?;
+    let offer = tools::offer(run, leased.turns > 0)?;
+    let fixed = fixed_tokens(run, &turns, &offer);
+    let left = tokens_left(leased);
+    let reply = left.completion.unwrap_or(i64::MAX).min(bounds.window / REPLY_SHARE);
+    let room = bounds.window - reply;
+    let room = left.prompt.map_or(room, |prompt| room.min(prompt)) - fixed;
+    let budget = bounds.history_limit.map_or(room, |limit| room.min(limit)).max(0);
+
+    let history = history(db, leased, budget).await?;
+    let history_tokens =
+        history.iter().map(|message| tokens::of_content(&message.content, tokens::at_most)).sum();
+    let mut conversation = Vec::with_capacity(history.len() + turns.len() + 1);
+    if let Some(instructions) = run.instructions.as_ref().filter(|text| !text.is_empty()) {
+        conversation.push(json!({ "role": "system", "content": instructions }));
+    }
+    conversation.extend(history.iter().rev().map(|message| chat_message(message.role, &message.content)));
+    conversation.extend(turns);
+    let body = body(run, bounds.model, conversation, &offer, left.completion);
+    Ok(Prompt { body, history_tokens })
+}
+
+/// What is left of the run's maxima, in tokens.
+pub struct TokensLeft {
+    pub prompt: Option<i64>,
+    pub completion: Option<i64>,
+}
+
+/// The maxima are over the whole run.
+pub fn tokens_left(leased: &LeasedRun) -> TokensLeft {
+    let run = &leased.run;
+    TokensLeft {
+        prompt: run.max_prompt_tokens.map(|max| max - leased.usage.prompt),
+        completion: run.max_completion_tokens.map(|max| max - leased.usage.completion),
+    }
+}
+
+fn fixed_tokens(run: &Run, turns: &[Value], offer: &Offer) -> i64 {
+    let instructions = run.instructions.as_deref().map_or(0, tokens::count) + tokens::PER_MESSAGE;
+    let turns: i64 = turns.iter().map(|message| tokens::count(&message.to_string())).sum();
+    let tools: i64 = offer.tools.iter().map(|tool| tokens::count(&tool.to_string())).sum();
+    instructions + turns + tools
+}
+
+/// The history, newest first.
+async fn history(db: &PgPool, leased: &LeasedRun, budget: i64) -> Result<Vec<HistoryMessage>, Stop> {
+    let run = &leased.run;
+    let most = match run.truncation_strategy.kind {
+        TruncationKind::LastMessages => run.truncation_strategy.last_messages.unwrap_or(i64::MAX),
+        TruncationKind::Auto => i64::MAX,
+    };
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let mut kept: Vec<HistoryMessage> = Vec::new();
+    let mut budget = Budget::new(budget);
+    let mut below = Uuid::max();
+    loop {
+        let page = messages::history(db, &run.thread_id, &run.id, below, PAGE).await?;
+        let is_last = page.len() < usize::try_from(PAGE).unwrap_or(0);
+        for message in page {
+            below = message.ord;
+            if message.content.is_empty() {
+                continue;
+            }
+            let has_user = kept.iter().any(|message| message.role == Role::User);
+            if kept.len() >= most || (!budget.takes(&message, &kept) && has_user) {
+                return Ok(kept);
+            }
+            kept.push(message);
+        }
+        if is_last {
+            return Ok(kept);
+        }
+    }
+}
+
+/// The history's budget. Lengths in bytes bound the tokens from above, so that nothing is counted until
+/// they no longer fit; then it is counted exactly.
+struct Budget {
+    limit: i64,
+    used: i64,
+    exact: bool,
+}
+
+impl Budget {
+    fn new(limit: i64) -> Self {
+        Self { limit, used: 0, exact: false }
+    }
+
+    /// Whether the message fits as well, and if so takes its tokens.
+    fn takes(&mut self, message: &HistoryMessage, kept: &[HistoryMessage]) -> bool {
+        if !self.exact {
+            let bound = self.used + tokens::of_content(&message.content, tokens::at_most);
+            if bound <= self.limit {
+                self.used = bound;
+                return true;
+            }
+            self.exact = true;
+            self.used = kept.iter().map(|message| tokens::of_content(&message.content, tokens::count)).sum();
+        }
+        self.used += tokens::of_content(&message.content, tokens::count);
+        self.used <= self.limit
+    }
+}
+
+/// A message as Chat Completions wants it: a text, or parts where there are images.
+fn chat_message(role: Role, content: &[ContentPart]) -> Value {
+    let only_text =
+        content.iter().all(|part| matches!(part, ContentPart::Text { .. } | ContentPart::Refusal { .. }));
+    if only_text || role == Role::Assistant {
+        let texts: Vec<&str> = content.iter().filter_map(text_of).collect();
+        return json!({ "role": role.as_str(), "content": texts.join("\n") });
+    }
+    let parts: Vec<Value> = content
+        .iter()
+        .filter_map(|part| match part {
+            ContentPart::ImageUrl { image_url } => {
+                Some(json!({ "type": "image_url", "image_url": { "url": image_url.url, "detail": image_url.detail } }))
+            }
+            part => Some(json!({ "type": "text", "text": text_of(part)? })),
+        })
+        .collect();
+    json!({ "role": role.as_str(), "content": parts })
+}
+
+fn text_of(part: &ContentPart) -> Option<&str> {
+    match part {
+        ContentPart::Text { text } => Some(&text.value),
+        ContentPart::Refusal { refusal } => Some(refusal),
+        ContentPart::ImageFile { .. } | ContentPart::ImageUrl { .. } => None,
+    }
+}
+
+/// What the run has said and called in the turns that are stored whole. The text and the calls of one
+/// turn are one message, as the model wrote them.
+async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Vec<Value>, Stop> {
+    if leased.turns == 0 {
+        return Ok(Vec::new());
+    }
+    let steps = run_steps::of_turns_below(db, &leased.run.id, leased.turns).await?;
+    let texts = messages::contents_of_run(db, &leased.run.thread_id, &leased.run.id).await?;
+    let mut said: Vec<Value> = Vec::new();
+    let mut text_turn = None;
+    for step in steps {
+        match &step.step_details {
+            StepDetails::MessageCreation { message_creation } => {
+                let content = texts.get(&message_creation.message_id).map_or(&[][..], Vec::as_slice);
+                said.push(chat_message(Role::Assistant, content));
+                text_turn = Some(step.turn);
+            }
+            StepDetails::ToolCalls { tool_calls } => {
+                if text_turn != Some(step.turn) {
+                    said.push(json!({ "role": "assistant", "content": null }));
+                }
+                let (calls, outputs) = exchange(tool_calls, &step.upstream_call_ids);
+                if let Some(message) = said.last_mut() {
+                    message["tool_calls"] = Value::Array(calls);
+                }
+                said.extend(outputs);
+            }
+        }
+    }
+    Ok(said)
+}
+
+/// The calls of a step as the model made them, and their outputs as tool messages.
+fn exchange(
+    tool_calls: &[crate::types::run_step::ToolCall],
+    upstream_ids: &[String],
+) -> (Vec<Value>, Vec<Value>) {
+    let mut calls = Vec::new();
+    let mut outputs = Vec::new();
+    for (index, call) in tool_calls.iter().enumerate() {
+        let ToolCallKind::Function { function } = &call.call else { continue };
+        let id = upstream_ids.get(index).filter(|id| !id.is_empty()).unwrap_or(&call.id);
+        let arguments = function::arguments(&function.arguments);
+        calls.push(json!({ "id": id, "type": "function", "function": { "name": function.name, "arguments": arguments } }));
+        let output = function.output.as_deref().unwrap_or_default();
+        outputs.push(json!({ "role": "tool", "tool_call_id": id, "content": output }));
+    }
+    (calls, outputs)
+}
+
+fn body(run: &Run, model: &str, conversation: Vec<Value>, offer: &Offer, max_tokens: Option<i64>) -> Value {
+    let mut body = Map::new();
+    let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
+    set("model", json!(model));
+    set("messages", Value::Array(conversation));
+    set("stream", json!(true));
+    set("stream_options", json!({ "include_usage": true }));
+    if let Some(temperature) = run.temperature {
+        set("temperature", json!(temperature));
+    }
+    if let Some(top_p) = run.top_p {
+        set("top_p", json!(top_p));
+    }
+    if let Some(max_tokens) = max_tokens {
+        set("max_tokens", json!(max_tokens));
+    }
+    if let Some(effort) = run.reasoning_effort {
+        set("reasoning_effort", json!(effort));
+    }
+    match &run.response_format {
+        ResponseFormat::Auto | ResponseFormat::Text => {}
+        format => {
+            set("response_format", json!(format));
+        }
+    }
+    if !offer.tools.is_empty() {
+        set("tools", json!(offer.tools));
+        if offer.must_call {
+            set("tool_choice", json!("required"));
+        }
+        if !run.parallel_tool_calls {
+            set("parallel_tool_calls", json!(false));
+        }
+    }
+    Value::Object(body)
+}

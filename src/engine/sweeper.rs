@@ -1,0 +1,44 @@
+//! Brings runs to an end that no worker is on: takes back lapsed leases, expires what is past its time,
+//! fails what has used up its attempts. Every node sweeps; each step may be repeated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use crate::error::Error;
+use crate::services::runs::ending::{self, End};
+use crate::services::runs::lease;
+
+/// Runs expire to the second.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Sweeps until the engine stops.
+pub async fn sweep(engine: Arc<Engine>) {
+    let mut tick = tokio::time::interval(SWEEP);
+    loop {
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if let Err(error) = sweep_once(&engine).await {
+            tracing::warn!(%error, "the sweep failed");
+        }
+    }
+}
+
+async fn sweep_once(engine: &Engine) -> Result<(), Error> {
+    let taken_back = lease::take_back(&engine.db).await?;
+    if taken_back > 0 {
+        tracing::warn!(runs = taken_back, "took back runs whose lease had lapsed");
+        engine.slots.wake();
+    }
+    for run in lease::overdue(&engine.db).await? {
+        let end = match (run.cancelling, run.expired) {
+            (true, _) => End::Cancelled,
+            (false, true) => End::Expired,
+            (false, false) => End::Exhausted,
+        };
+        ending::end(&engine.runs, &run.id, end).await?;
+    }
+    Ok(())
+}

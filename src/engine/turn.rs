@@ -1,0 +1,351 @@
+//! One reply of the model, as it streams: text becomes a message and its step, calls become one
+//! `tool_calls` step; each is stored when it begins, published as it grows, and stored when it is whole.
+
+use time::OffsetDateTime;
+
+use super::execution::Execution;
+use super::model::stream::ReplyEvent;
+use super::outcome::Stop;
+use crate::events::{
+    ContentPartDelta, MessageDelta, MessageEventName, RunEvent, StepDelta, StepEventName, TextDelta,
+};
+use crate::ids;
+use crate::services::now;
+use crate::services::runs::progress::{self, OpenStep};
+use crate::types::message::{ContentPart, Message, MessageIncompleteReason, MessageStatus, Role};
+use crate::types::run_step::{
+    FunctionCall, MessageCreation, RunStep, RunStepStatus, StepDetails, ToolCall, ToolCallKind,
+};
+use crate::types::usage::Usage;
+use crate::types::{IncompleteDetails, LastError, Metadata};
+
+/// What the model has said in this turn so far.
+#[derive(Default)]
+pub struct Reply {
+    /// The step that grows.
+    pub open: Option<OpenStep>,
+    /// The message's text and refusal.
+    text: String,
+    refusal: String,
+    pub calls: Vec<Call>,
+    pub usage: Option<Usage>,
+    /// Bytes of the reply, for a count where the upstream reports none.
+    said: String,
+}
+
+/// A call of the reply.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub id: String,
+    pub upstream_id: String,
+    pub name: String,
+    pub arguments: String,
+}
+
+impl Reply {
+    /// Whether the model has said anything.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_none()
+    }
+
+    /// Everything the model wrote, for counting.
+    pub fn written(&self) -> &str {
+        &self.said
+    }
+
+    /// The content of the message: its text, then its refusal; never nothing.
+    fn content(&self) -> Vec<ContentPart> {
+        let mut content = Vec::new();
+        if !self.text.is_empty() || self.refusal.is_empty() {
+            content.push(ContentPart::text(self.text.clone()));
+        }
+        if !self.refusal.is_empty() {
+            content.push(ContentPart::Refusal { refusal: self.refusal.clone() });
+        }
+        content
+    }
+
+    /// The calls as the step shows them, without outputs.
+    pub fn tool_calls(&self) -> Vec<ToolCall> {
+        let calls = self.calls.iter().map(|call| {
+            let function =
+                FunctionCall { name: call.name.clone(), arguments: call.arguments.clone(), output: None };
+            ToolCall { id: call.id.clone(), call: ToolCallKind::Function { function } }
+        });
+        calls.collect()
+    }
+}
+
+impl Execution<'_> {
+    /// Takes in what the model said next.
+    pub async fn hear(&mut self, event: ReplyEvent) -> Result<(), Stop> {
+        match event {
+            ReplyEvent::Text(text) => self.hear_text(&text).await,
+            ReplyEvent::Refusal(refusal) => self.hear_refusal(&refusal).await,
+            ReplyEvent::CallBegins { upstream_id, name, .. } => self.hear_call(upstream_id, name).await,
+            ReplyEvent::CallArguments { index, fragment } => {
+                self.hear_arguments(index, &fragment);
+                Ok(())
+            }
+            ReplyEvent::Usage(usage) => {
+                self.reply.usage = Some(usage);
+                Ok(())
+            }
+            ReplyEvent::End(_) => Ok(()),
+        }
+    }
+
+    async fn hear_text(&mut self, text: &str) -> Result<(), Stop> {
+        // Text after calls has no place in the one order that the contract knows: text, then calls.
+        if !self.reply.calls.is_empty() {
+            return Ok(());
+        }
+        self.open_message().await?;
+        let is_first = self.reply.text.is_empty();
+        self.reply.text.push_str(text);
+        self.reply.said.push_str(text);
+        self.publish_delta(0, || ContentPartDelta::Text {
+            text: TextDelta { value: text.to_owned(), annotations: is_first.then(Vec::new) },
+        });
+        Ok(())
+    }
+
+    async fn hear_refusal(&mut self, refusal: &str) -> Result<(), Stop> {
+        if !self.reply.calls.is_empty() {
+            return Ok(());
+        }
+        self.open_message().await?;
+        let index = usize::from(!self.reply.text.is_empty());
+        self.reply.refusal.push_str(refusal);
+        self.reply.said.push_str(refusal);
+        self.publish_delta(index, || ContentPartDelta::Refusal { refusal: refusal.to_owned() });
+        Ok(())
+    }
+
+    fn publish_delta(&self, index: usize, part: impl FnOnce() -> ContentPartDelta) {
+        let Some(message) = self.reply.open.as_ref().and_then(|open| open.message.as_ref()) else { return };
+        self.publish(|| RunEvent::MessageDelta(MessageDelta::new(&message.id, index, part())));
+    }
+
+    /// Begins the turn's message, if it has not begun.
+    pub async fn open_message(&mut self) -> Result<(), Stop> {
+        if self.reply.open.is_some() {
+            return Ok(());
+        }
+        let ord = self.next_ord();
+        let message_id = ids::id_of(Message::PREFIX, ord);
+        let details = StepDetails::MessageCreation {
+            message_creation: MessageCreation { message_id: message_id.clone() },
+        };
+        let step = self.new_step(ord, details);
+        let message = Message {
+            id: message_id,
+            object: Message::OBJECT,
+            created_at: step.created_at,
+            assistant_id: Some(self.leased.run.assistant_id.clone()),
+            thread_id: self.leased.run.thread_id.clone(),
+            run_id: Some(self.leased.run.id.clone()),
+            status: MessageStatus::InProgress,
+            incomplete_details: None,
+            incomplete_at: None,
+            completed_at: None,
+            role: Role::Assistant,
+            content: Vec::new(),
+            attachments: Vec::new(),
+            metadata: Metadata::new(),
+        };
+        self.open(OpenStep {
+            step,
+            message: Some(message),
+            ord,
+            turn: self.leased.turns,
+            upstream_call_ids: Vec::new(),
+        })
+        .await
+    }
+
+    async fn hear_call(&mut self, upstream_id: String, name: String) -> Result<(), Stop> {
+        if self.reply.calls.is_empty() {
+            if self.reply.open.is_some() {
+                self.complete_message_before_calls().await?;
+            }
+            let ord = self.next_ord();
+            let step = self.new_step(ord, StepDetails::ToolCalls { tool_calls: Vec::new() });
+            let turn = self.leased.turns;
+            self.open(OpenStep { step, message: None, ord, turn, upstream_call_ids: Vec::new() }).await?;
+        }
+        let call = Call { id: ids::new_call_id(), upstream_id, name, arguments: String::new() };
+        self.reply.said.push_str(&call.name);
+        let index = self.reply.calls.len();
+        if let Some(open) = self.reply.open.as_ref().filter(|_| self.shows_call(index)) {
+            self.publish(|| {
+                RunEvent::StepDelta(StepDelta::function_begins(&open.step.id, index, &call.id, &call.name))
+            });
+        }
+        self.reply.calls.push(call);
+        Ok(())
+    }
+
+    fn hear_arguments(&mut self, index: usize, fragment: &str) {
+        let Some(call) = self.reply.calls.get_mut(index) else { return };
+        call.arguments.push_str(fragment);
+        self.reply.said.push_str(fragment);
+        if let Some(open) = self.reply.open.as_ref().filter(|_| self.shows_call(index)) {
+            self.publish(|| {
+                RunEvent::StepDelta(StepDelta::function_arguments(&open.step.id, index, fragment))
+            });
+        }
+    }
+
+    /// A run without parallel calls takes the first alone, also from a model that makes several.
+    pub fn shows_call(&self, index: usize) -> bool {
+        index == 0 || self.leased.run.parallel_tool_calls
+    }
+
+    fn new_step(&self, ord: uuid::Uuid, details: StepDetails) -> RunStep {
+        let run = &self.leased.run;
+        RunStep {
+            id: ids::id_of(RunStep::PREFIX, ord),
+            object: RunStep::OBJECT,
+            created_at: ids::instant_of(ord),
+            run_id: run.id.clone(),
+            assistant_id: run.assistant_id.clone(),
+            thread_id: run.thread_id.clone(),
+            kind: details.kind(),
+            status: RunStepStatus::InProgress,
+            cancelled_at: None,
+            completed_at: None,
+            expires_at: Some(self.leased.expires_at),
+            expired_at: None,
+            failed_at: None,
+            last_error: None,
+            step_details: details,
+            usage: None,
+            metadata: Metadata::new(),
+        }
+    }
+
+    /// Stores a step that begins, then publishes it.
+    async fn open(&mut self, open: OpenStep) -> Result<(), Stop> {
+        if !progress::open_step(self.db(), &self.leased, &open).await? {
+            return Err(self.why_refused().await);
+        }
+        for name in [StepEventName::Created, StepEventName::InProgress] {
+            self.publish(|| RunEvent::Step(name, open.step.clone()));
+        }
+        if let Some(message) = &open.message {
+            for name in [MessageEventName::Created, MessageEventName::InProgress] {
+                self.publish(|| RunEvent::Message(name, message.clone()));
+            }
+        }
+        self.reply.open = Some(open);
+        Ok(())
+    }
+
+    /// The text of the turn is whole when its calls begin.
+    async fn complete_message_before_calls(&mut self) -> Result<(), Stop> {
+        // The turn's tokens are the tool step's: they come last and are known only then.
+        let Some(closed) = self.complete_message(Usage::default()) else { return Ok(()) };
+        if !progress::close_step(self.db(), &self.leased, &closed).await? {
+            self.reply.open = Some(closed);
+            return Err(self.why_refused().await);
+        }
+        self.publish_closed(&closed);
+        Ok(())
+    }
+
+    /// The open step of a message, completed.
+    pub fn complete_message(&mut self, usage: Usage) -> Option<OpenStep> {
+        let at = now();
+        let content = self.reply.content();
+        let mut open = self.reply.open.take()?;
+        if let Some(message) = &mut open.message {
+            message.status = MessageStatus::Completed;
+            message.completed_at = Some(at);
+            message.content = content;
+        }
+        complete(&mut open.step, at, usage);
+        Some(open)
+    }
+
+    /// The open step of a message that hit a limit of tokens: the step is completed all the same.
+    pub fn truncate_message(&mut self, reason: MessageIncompleteReason, usage: Usage) -> Option<OpenStep> {
+        let mut open = self.complete_message(usage)?;
+        if let Some(message) = &mut open.message {
+            mark_incomplete(message, reason, now());
+        }
+        Some(open)
+    }
+
+    /// The open step, ended as its run ends. What the message has so far stays.
+    pub fn interrupt_step(
+        &mut self,
+        status: RunStepStatus,
+        reason: MessageIncompleteReason,
+        error: Option<&LastError>,
+    ) -> Option<OpenStep> {
+        let at = now();
+        let content = if self.reply.text.is_empty() && self.reply.refusal.is_empty() {
+            Vec::new()
+        } else {
+            self.reply.content()
+        };
+        let calls = self.reply.tool_calls();
+        let upstream_call_ids = self.reply.calls.iter().map(|call| call.upstream_id.clone()).collect();
+        let mut open = self.reply.open.take()?;
+        if let Some(message) = &mut open.message {
+            message.content = content;
+            mark_incomplete(message, reason, at);
+        } else {
+            open.step.step_details = StepDetails::ToolCalls { tool_calls: calls };
+            open.upstream_call_ids = upstream_call_ids;
+        }
+        let step = &mut open.step;
+        step.status = status;
+        step.expires_at = None;
+        // It may have been about to complete when the run was cancelled.
+        step.completed_at = None;
+        step.usage = None;
+        match status {
+            RunStepStatus::Cancelled => step.cancelled_at = Some(at),
+            RunStepStatus::Expired => step.expired_at = Some(at),
+            _ => step.failed_at = Some(at),
+        }
+        step.last_error = error.cloned();
+        Some(open)
+    }
+
+    /// Publishes the end of a message and its step.
+    pub fn publish_closed(&self, closed: &OpenStep) {
+        if let Some(message) = &closed.message {
+            let name = match message.status {
+                MessageStatus::Completed => MessageEventName::Completed,
+                MessageStatus::Incomplete | MessageStatus::InProgress => MessageEventName::Incomplete,
+            };
+            self.publish(|| RunEvent::Message(name, message.clone()));
+        }
+        let name = match closed.step.status {
+            RunStepStatus::Completed => StepEventName::Completed,
+            RunStepStatus::Cancelled => StepEventName::Cancelled,
+            RunStepStatus::Expired => StepEventName::Expired,
+            RunStepStatus::Failed => StepEventName::Failed,
+            RunStepStatus::InProgress => return,
+        };
+        self.publish(|| RunEvent::Step(name, closed.step.clone()));
+    }
+}
+
+/// Marks a step as completed.
+pub fn complete(step: &mut RunStep, at: OffsetDateTime, usage: Usage) {
+    step.status = RunStepStatus::Completed;
+    step.completed_at = Some(at);
+    step.expires_at = None;
+    step.usage = Some(usage);
+}
+
+fn mark_incomplete(message: &mut Message, reason: MessageIncompleteReason, at: OffsetDateTime) {
+    message.status = MessageStatus::Incomplete;
+    message.completed_at = None;
+    message.incomplete_at = Some(at);
+    message.incomplete_details = Some(IncompleteDetails { reason });
+}

@@ -1,0 +1,83 @@
+//! Takes runs on: those that a request of this node handed over already leased, and those that it
+//! claims from the queue. A slot is taken before a run is claimed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::Engine;
+use super::execution;
+use crate::error::Error;
+use crate::services::runs::lease;
+use crate::services::runs::slots::Assignment;
+
+/// How often the queue is looked at when nobody knocks: the safety net, and how runs of other nodes
+/// are found.
+const POLL: Duration = Duration::from_secs(1);
+/// Runs claimed by one statement.
+const CLAIM: usize = 16;
+
+/// Works until the engine stops taking runs on.
+pub async fn work(engine: Arc<Engine>, mut assignments: UnboundedReceiver<Assignment>) {
+    loop {
+        tokio::select! {
+            () = engine.stop.cancelled() => break,
+            Some(assignment) = assignments.recv() => {
+                spawn(&engine, assignment);
+                continue;
+            }
+            () = engine.slots.woken() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
+        if let Err(error) = claim(&engine).await {
+            tracing::warn!(%error, "the queue could not be looked at");
+        }
+    }
+    // What was handed over before the stop is worked on all the same.
+    assignments.close();
+    while let Some(assignment) = assignments.recv().await {
+        spawn(&engine, assignment);
+    }
+}
+
+/// Claims as many queued runs as there are free slots.
+async fn claim(engine: &Arc<Engine>) -> Result<(), Error> {
+    loop {
+        let mut slots: Vec<OwnedSemaphorePermit> =
+            std::iter::from_fn(|| engine.slots.try_reserve()).take(CLAIM).collect();
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let limit = i64::try_from(slots.len()).unwrap_or(i64::MAX);
+        let runs = lease::claim(&engine.db, engine.slots.node(), limit).await?;
+        let claimed = runs.len();
+        for run in runs {
+            let Some(slot) = slots.pop() else { break };
+            spawn(engine, Assignment { run, slot });
+        }
+        if claimed < CLAIM {
+            return Ok(());
+        }
+    }
+}
+
+/// Executes a run in its slot; when it is done the slot may take the next one from the queue.
+fn spawn(engine: &Arc<Engine>, assignment: Assignment) {
+    let engine = Arc::clone(engine);
+    let tracker = engine.tracker.clone();
+    let abort = engine.abort.clone();
+    tracker.spawn(async move {
+        let Assignment { run, slot } = assignment;
+        tokio::select! {
+            () = abort.cancelled() => {}
+            () = execution::execute(&engine, run) => {}
+        }
+        let was_full = engine.slots.try_reserve().is_none();
+        drop(slot);
+        if was_full {
+            engine.slots.wake();
+        }
+    });
+}

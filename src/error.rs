@@ -1,0 +1,158 @@
+//! The one error of requests, and its shape on the wire:
+//! `{"error": {"message", "type", "param", "code"}}`, all four keys always there.
+//!
+//! Variants are named by what they mean to the API. What lies behind a 5xx is logged where it becomes
+//! a reply and never sent.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// Why a request was not served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// 400: the request is wrong, or the object is in no state for it.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+    /// 401.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// 404: it does not exist, or it is another project's.
+    #[error("No {kind} found with id '{id}'.")]
+    NotFound { kind: &'static str, id: String },
+    /// 404: no such route.
+    #[error("Invalid URL ({method} {path})")]
+    UnknownUrl { method: String, path: String },
+    /// 405, with what is allowed.
+    #[error("Not allowed to {method} on {path}. (HINT: Perhaps you meant to use a different HTTP method?)")]
+    MethodNotAllowed { method: String, path: String },
+    /// 413.
+    #[error("The request body is too large. The maximum is {limit} bytes.")]
+    BodyTooLarge { limit: usize },
+    /// 415.
+    #[error("Unsupported Content-Type '{0}'. Send the request body as application/json.")]
+    UnsupportedMediaType(String),
+    /// 408: the body did not arrive.
+    #[error("The request body could not be read: {0}.")]
+    BodyUnreadable(&'static str),
+    /// 503, sent only before anything was written, so that a retry is safe.
+    #[error("The server is overloaded. Try again shortly.")]
+    Unavailable,
+    #[error("database: {0}")]
+    Database(sqlx::Error),
+    /// A row that this version cannot read, or a broken invariant.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// A request that is wrong, with the field and, where there is one, the limit in the message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Invalid {
+    pub message: String,
+    pub param: Option<String>,
+    pub code: Option<&'static str>,
+}
+
+impl Invalid {
+    /// An error about the state of an object: no field, no code.
+    pub fn state(message: impl Into<String>) -> Self {
+        Self { message: message.into(), param: None, code: None }
+    }
+
+    /// An error about one field.
+    pub fn field(param: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { message: message.into(), param: Some(param.into()), code: Some(code) }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut => Error::Unavailable,
+            error => Error::Database(error),
+        }
+    }
+}
+
+/// The body of every error reply, and the data of an `error` event.
+#[derive(Debug, Clone, Serialize)]
+pub struct ErrorBody {
+    pub error: ErrorObject,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ErrorObject {
+    pub message: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub param: Option<String>,
+    pub code: Option<&'static str>,
+}
+
+impl ErrorBody {
+    /// What a client learns of a failure on this side.
+    pub fn server_error() -> Self {
+        Self {
+            error: ErrorObject {
+                message:
+                    "The server had an error processing your request. Please retry; if it persists, give the \
+                          x-request-id of this reply to whoever runs this server."
+                        .to_owned(),
+                kind: "server_error",
+                param: None,
+                code: None,
+            },
+        }
+    }
+}
+
+/// How long a client should wait before it tries again after a 503.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Error {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Error::Invalid(_) => StatusCode::BAD_REQUEST,
+            Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Error::NotFound { .. } | Error::UnknownUrl { .. } => StatusCode::NOT_FOUND,
+            Error::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::BodyUnreadable(_) => StatusCode::REQUEST_TIMEOUT,
+            Error::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Database(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The body on the wire; says nothing of what lies behind a 500.
+    pub fn body(&self) -> ErrorBody {
+        let (kind, param, code) = match self {
+            Error::Database(_) | Error::Internal(_) => return ErrorBody::server_error(),
+            Error::Invalid(invalid) => ("invalid_request_error", invalid.param.clone(), invalid.code),
+            Error::Unauthenticated(_) => ("invalid_request_error", None, Some("invalid_api_key")),
+            Error::UnknownUrl { .. } => ("invalid_request_error", None, Some("unknown_url")),
+            Error::MethodNotAllowed { .. } => ("invalid_request_error", None, Some("method_not_supported")),
+            Error::Unavailable => ("server_error", None, Some("overloaded")),
+            _ => ("invalid_request_error", None, None),
+        };
+        ErrorBody { error: ErrorObject { message: self.to_string(), kind, param, code } }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        if self.status() == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = %self, "request failed");
+        }
+        let body = serde_json::to_vec(&self.body()).unwrap_or_default();
+        let mut response =
+            (self.status(), [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        if matches!(self, Error::Unavailable) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        }
+        response
+    }
+}

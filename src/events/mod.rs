@@ -1,0 +1,256 @@
+//! What happens to a run, as clients with a stream see it.
+
+pub mod hub;
+pub mod sse;
+
+pub use hub::{Hub, Subscription};
+
+use serde::Serialize;
+
+use crate::dialect::Dialect;
+use crate::error::ErrorBody;
+use crate::types::message::{Annotation, Message};
+use crate::types::run::{Run, RunStatus};
+use crate::types::run_step::RunStep;
+use crate::types::thread::Thread;
+
+/// An event of a run. Objects are canonical; the stream's writer shows them in the reader's contract.
+#[derive(Debug, Clone)]
+pub enum RunEvent {
+    ThreadCreated(Thread),
+    Run(RunEventName, Run),
+    Step(StepEventName, RunStep),
+    StepDelta(StepDelta),
+    Message(MessageEventName, Message),
+    MessageDelta(MessageDelta),
+    /// The stream itself broke while the run lives.
+    Error(ErrorBody),
+}
+
+/// The last part of `thread.run.…`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunEventName {
+    Created,
+    Queued,
+    InProgress,
+    RequiresAction,
+    Completed,
+    Incomplete,
+    Failed,
+    Cancelling,
+    Cancelled,
+    Expired,
+}
+
+impl RunEventName {
+    /// The event that says a run is in this state.
+    pub const fn of(status: RunStatus) -> Self {
+        match status {
+            RunStatus::Queued => RunEventName::Queued,
+            RunStatus::InProgress => RunEventName::InProgress,
+            RunStatus::RequiresAction => RunEventName::RequiresAction,
+            RunStatus::Cancelling => RunEventName::Cancelling,
+            RunStatus::Cancelled => RunEventName::Cancelled,
+            RunStatus::Failed => RunEventName::Failed,
+            RunStatus::Completed => RunEventName::Completed,
+            RunStatus::Incomplete => RunEventName::Incomplete,
+            RunStatus::Expired => RunEventName::Expired,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            RunEventName::Created => "thread.run.created",
+            RunEventName::Queued => "thread.run.queued",
+            RunEventName::InProgress => "thread.run.in_progress",
+            RunEventName::RequiresAction => "thread.run.requires_action",
+            RunEventName::Completed => "thread.run.completed",
+            RunEventName::Incomplete => "thread.run.incomplete",
+            RunEventName::Failed => "thread.run.failed",
+            RunEventName::Cancelling => "thread.run.cancelling",
+            RunEventName::Cancelled => "thread.run.cancelled",
+            RunEventName::Expired => "thread.run.expired",
+        }
+    }
+}
+
+/// The last part of `thread.run.step.…`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepEventName {
+    Created,
+    InProgress,
+    Completed,
+    Failed,
+    Cancelled,
+    Expired,
+}
+
+impl StepEventName {
+    const fn as_str(self) -> &'static str {
+        match self {
+            StepEventName::Created => "thread.run.step.created",
+            StepEventName::InProgress => "thread.run.step.in_progress",
+            StepEventName::Completed => "thread.run.step.completed",
+            StepEventName::Failed => "thread.run.step.failed",
+            StepEventName::Cancelled => "thread.run.step.cancelled",
+            StepEventName::Expired => "thread.run.step.expired",
+        }
+    }
+}
+
+/// The last part of `thread.message.…`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageEventName {
+    Created,
+    InProgress,
+    Completed,
+    Incomplete,
+}
+
+impl MessageEventName {
+    const fn as_str(self) -> &'static str {
+        match self {
+            MessageEventName::Created => "thread.message.created",
+            MessageEventName::InProgress => "thread.message.in_progress",
+            MessageEventName::Completed => "thread.message.completed",
+            MessageEventName::Incomplete => "thread.message.incomplete",
+        }
+    }
+}
+
+impl RunEvent {
+    /// The name on the `event:` line. v1 knows no incomplete run.
+    pub const fn name(&self, dialect: Dialect) -> &'static str {
+        match self {
+            RunEvent::ThreadCreated(_) => "thread.created",
+            RunEvent::Run(RunEventName::Incomplete, _) if matches!(dialect, Dialect::V1) => {
+                "thread.run.completed"
+            }
+            RunEvent::Run(name, _) => name.as_str(),
+            RunEvent::Step(name, _) => name.as_str(),
+            RunEvent::StepDelta(_) => "thread.run.step.delta",
+            RunEvent::Message(name, _) => name.as_str(),
+            RunEvent::MessageDelta(_) => "thread.message.delta",
+            RunEvent::Error(_) => "error",
+        }
+    }
+}
+
+/// The `thread.message.delta` object.
+#[derive(Debug, Clone, Serialize)]
+pub struct MessageDelta {
+    pub id: String,
+    pub object: &'static str,
+    pub delta: MessageDeltaBody,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct MessageDeltaBody {
+    pub content: [ContentDelta; 1],
+}
+
+/// A piece of one content part.
+#[derive(Debug, Clone, Serialize)]
+pub struct ContentDelta {
+    pub index: usize,
+    #[serde(flatten)]
+    pub part: ContentPartDelta,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ContentPartDelta {
+    Text { text: TextDelta },
+    Refusal { refusal: String },
+}
+
+/// A piece of text. Annotations stand in the first piece of a part, or with a citation; never null.
+#[derive(Debug, Clone, Serialize)]
+pub struct TextDelta {
+    pub value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Vec<Annotation>>,
+}
+
+impl MessageDelta {
+    pub fn new(message_id: &str, index: usize, part: ContentPartDelta) -> Self {
+        Self {
+            id: message_id.to_owned(),
+            object: "thread.message.delta",
+            delta: MessageDeltaBody { content: [ContentDelta { index, part }] },
+        }
+    }
+}
+
+/// The `thread.run.step.delta` object.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepDelta {
+    pub id: String,
+    pub object: &'static str,
+    pub delta: StepDeltaBody,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct StepDeltaBody {
+    pub step_details: StepDetailsDelta,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum StepDetailsDelta {
+    ToolCalls { tool_calls: [ToolCallDelta; 1] },
+}
+
+/// A piece of one tool call; the first of a call carries its id.
+#[derive(Debug, Clone, Serialize)]
+pub struct ToolCallDelta {
+    pub index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(flatten)]
+    pub call: ToolCallKindDelta,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToolCallKindDelta {
+    Function { function: FunctionDelta },
+}
+
+/// The first piece of a call has the name, empty arguments and a null output; the others arguments alone.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum FunctionDelta {
+    Begin { name: String, arguments: &'static str, output: Option<()> },
+    Arguments { arguments: String },
+}
+
+impl StepDelta {
+    /// The first piece of a function call.
+    pub fn function_begins(step_id: &str, index: usize, call_id: &str, name: &str) -> Self {
+        let function = FunctionDelta::Begin { name: name.to_owned(), arguments: "", output: None };
+        Self::of(
+            step_id,
+            ToolCallDelta {
+                index,
+                id: Some(call_id.to_owned()),
+                call: ToolCallKindDelta::Function { function },
+            },
+        )
+    }
+
+    /// A further piece of a function call's arguments.
+    pub fn function_arguments(step_id: &str, index: usize, arguments: &str) -> Self {
+        let function = FunctionDelta::Arguments { arguments: arguments.to_owned() };
+        Self::of(step_id, ToolCallDelta { index, id: None, call: ToolCallKindDelta::Function { function } })
+    }
+
+    fn of(step_id: &str, call: ToolCallDelta) -> Self {
+        let step_details = StepDetailsDelta::ToolCalls { tool_calls: [call] };
+        Self {
+            id: step_id.to_owned(),
+            object: "thread.run.step.delta",
+            delta: StepDeltaBody { step_details },
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Locum: a self-hosted server for the OpenAI Assistants API, v1 and v2, on PostgreSQL.
+//!
+//! A request goes from `routes` (HTTP) to one function of `services` (rules and SQL) and back. A run
+//! lives in the database, not in a response: the `engine` leases it, lets the model reply turn by turn,
+//! and publishes `events`, which a stream only reads. Objects have one canonical shape (`types`), that
+//! of v2; the `dialect` reads and writes v1.
+//!
+//! In reading order:
+
+/// Wires everything.
+pub mod app;
+/// API keys and projects.
+pub mod auth;
+/// The command line.
+pub mod cli;
+/// Flags and environment.
+pub mod config;
+/// Pool and migrations.
+pub mod database;
+/// The two contracts: reading requests, writing objects.
+pub mod dialect;
+/// Executing runs.
+pub mod engine;
+/// The one error of requests and its shape on the wire.
+pub mod error;
+/// What happens to a run, for those who watch it.
+pub mod events;
+/// Ids, their order, and what they say of time.
+pub mod ids;
+/// Keyset pages.
+pub mod page;
+/// The private PostgreSQL of the embedded default.
+pub mod postgres;
+/// HTTP, a file per resource.
+pub mod routes;
+/// Rules and SQL, a file per resource.
+pub mod services;
+/// What handlers can reach.
+pub mod state;
+/// Logs.
+pub mod telemetry;
+/// Wire vocabulary: canonical objects and requests. Serde only.
+pub mod types;

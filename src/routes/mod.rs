@@ -1,0 +1,121 @@
+//! HTTP: a file per resource, each extract, one service call, encode. What holds for every request
+//! (ids and times of replies, panics, CORS, keys) is layered here.
+
+mod assistants;
+mod extract;
+mod health;
+mod messages;
+mod reply;
+mod run_steps;
+mod runs;
+mod threads;
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+use crate::error::Error;
+use crate::state::AppState;
+
+/// Paths that need no key.
+const PUBLIC: &[&str] = &["/healthz", "/readyz"];
+
+/// The whole API, with and without `/v1` in front.
+pub fn router(state: AppState, cors_origins: &[String]) -> Router {
+    let api = Router::new()
+        .merge(assistants::router())
+        .merge(threads::router())
+        .merge(messages::router())
+        .merge(runs::router())
+        .merge(run_steps::router());
+    Router::new()
+        .nest("/v1", api.clone())
+        .merge(api)
+        .merge(health::router())
+        .fallback(unknown_url)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(state.clone(), authenticate))
+        .layer(CatchPanicLayer::custom(after_panic))
+        .layer(cors(cors_origins))
+        .layer(middleware::from_fn(describe))
+        .with_state(state)
+}
+
+/// Without a valid key every path but the public ones is a 401, known or not.
+async fn authenticate(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    if !PUBLIC.contains(&request.uri().path()) {
+        let project = state.auth.authenticate(request.headers()).await?;
+        request.extensions_mut().insert(project);
+    }
+    Ok(next.run(request).await)
+}
+
+/// Gives every reply the headers that SDKs read, and logs the request.
+async fn describe(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = format!("req_{}", uuid::Uuid::now_v7().simple());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    let elapsed = begun.elapsed();
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert("x-request-id", id);
+    }
+    headers.insert(
+        "openai-processing-ms",
+        HeaderValue::from(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)),
+    );
+    headers.insert("openai-version", HeaderValue::from_static("2020-10-01"));
+    let (status, duration_ms) = (response.status().as_u16(), elapsed.as_secs_f64() * 1_000.0);
+    if status >= 500 {
+        tracing::warn!(request.id = id, %method, path, status, duration_ms, "request");
+    } else {
+        tracing::debug!(request.id = id, %method, path, status, duration_ms, "request");
+    }
+    response
+}
+
+async fn unknown_url(method: Method, uri: Uri) -> Error {
+    Error::UnknownUrl { method: method.to_string(), path: shown(&uri) }
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Error {
+    Error::MethodNotAllowed { method: method.to_string(), path: shown(&uri) }
+}
+
+/// The path as far as it fits an error message.
+fn shown(uri: &Uri) -> String {
+    uri.path().chars().take(200).collect()
+}
+
+fn after_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let message =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Error::Internal(format!("panic: {}", message.unwrap_or("unknown"))).into_response()
+}
+
+/// Browsers of these origins may call the API; `*` allows all.
+fn cors(origins: &[String]) -> CorsLayer {
+    let allowed = match origins {
+        origins if origins.iter().any(|origin| origin.trim() == "*") => AllowOrigin::any(),
+        origins => {
+            AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim()).ok()))
+        }
+    };
+    let exposed = ["x-request-id", "openai-processing-ms", "openai-version", "openai-poll-after-ms"];
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods(Any)
+        .allow_headers(Any)
+        .expose_headers(exposed.map(HeaderName::from_static))
+}

@@ -1,0 +1,299 @@
+//! Creating runs: one statement locks the thread, adds the messages and inserts the run, already leased
+//! to this node where it has a free slot and nothing waits in the queue.
+
+use sqlx::PgExecutor;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::slots::Assignment;
+use super::{Context, LeasedRun};
+use crate::dialect::Dialect;
+use crate::error::{Error, Invalid};
+use crate::events::{RunEvent, RunEventName, Subscription};
+use crate::ids;
+use crate::services::messages::{self, NewMessage};
+use crate::services::{assistants, threads};
+use crate::types::ReasoningEffort;
+use crate::types::assistant::Assistant;
+use crate::types::message::{CreateMessage, Role};
+use crate::types::run::{CreateRun, CreateThreadAndRun, Run, RunStatus};
+use crate::types::usage::Usage;
+
+/// A run that was created, and its events where the client asked for a stream.
+pub struct Created {
+    pub run: Run,
+    pub events: Option<Subscription>,
+}
+
+/// Seconds a lease holds without a heartbeat.
+pub const LEASE_SECONDS: f64 = 30.0;
+
+/// `createRun`.
+pub async fn create(
+    context: &Context,
+    project: &str,
+    dialect: Dialect,
+    thread_id: &str,
+    mut request: CreateRun,
+) -> Result<Created, Error> {
+    let assistant = assistants::get(&context.db, project, &request.assistant_id).await?;
+    let additional = std::mem::take(&mut request.additional_messages);
+    let stream = request.stream;
+    let mut leased = snapshot(context, project, dialect, thread_id, request, assistant)?;
+    check_has_prompt(&context.db, &leased.run, &additional, project).await?;
+
+    let mut floor = Uuid::nil();
+    loop {
+        let messages = NewMessage::series(thread_id, additional.clone(), floor)?;
+        let last = messages.last().map_or(floor, |message| message.ord);
+        leased.reorder(ids::new_ord_above(last));
+        let first = messages.first().map_or(leased.ord, |message| message.ord);
+        let events = stream.then(|| context.hub.open(&leased.run.id));
+        let slot = context.slots.try_reserve();
+        if let Some(is_leased) = store(context, &leased, first, &messages, slot.is_some()).await? {
+            announce(context, &leased.run);
+            hand_over(context, leased.clone(), slot.filter(|_| is_leased));
+            return Ok(Created { run: leased.run, events });
+        }
+        let state = messages::thread_state(&context.db, project, thread_id).await?;
+        if let Some(active) = state.active_run_id {
+            return Err(
+                Invalid::state(format!("Thread {thread_id} already has an active run {active}.")).into()
+            );
+        }
+        floor = state.last_ord;
+    }
+}
+
+/// `createThreadAndRun`.
+pub async fn create_thread_and_run(
+    context: &Context,
+    project: &str,
+    dialect: Dialect,
+    request: CreateThreadAndRun,
+) -> Result<Created, Error> {
+    let CreateThreadAndRun { thread, run } = request;
+    let assistant = assistants::get(&context.db, project, &run.assistant_id).await?;
+    let has_user_message = thread.messages.iter().any(|message| message.role == Role::User);
+    let stream = run.stream;
+
+    let mut tx = context.db.begin().await?;
+    let (thread, last_ord) = threads::insert(&mut tx, project, thread).await?;
+    let mut leased = snapshot(context, project, dialect, &thread.id, run, assistant)?;
+    if !has_user_message && !has_instructions(&leased.run) {
+        return Err(no_prompt());
+    }
+    leased.reorder(ids::new_ord_above(last_ord));
+    let events = stream.then(|| context.hub.open(&leased.run.id));
+    let slot = context.slots.try_reserve();
+    let node = slot.is_some().then(|| context.slots.node());
+    let inserted = insert(&mut *tx, &leased, leased.ord, node).await?;
+    let is_leased = inserted.ok_or_else(|| Error::Internal("a new thread was not free".to_owned()))?;
+    tx.commit().await?;
+    context.hub.publish(&leased.run.id, || RunEvent::ThreadCreated(thread));
+    announce(context, &leased.run);
+    hand_over(context, leased.clone(), slot.filter(|_| is_leased));
+    Ok(Created { run: leased.run, events })
+}
+
+/// Stores a run and the messages that come with it; what it returns is [`insert`]'s.
+async fn store(
+    context: &Context,
+    leased: &LeasedRun,
+    first: Uuid,
+    messages: &[NewMessage],
+    has_slot: bool,
+) -> Result<Option<bool>, Error> {
+    let node = has_slot.then(|| context.slots.node());
+    if messages.is_empty() {
+        return insert(&context.db, leased, first, node).await;
+    }
+    let mut tx = context.db.begin().await?;
+    let inserted = insert(&mut *tx, leased, first, node).await?;
+    if inserted.is_some() {
+        messages::insert(&mut *tx, &leased.project, messages).await?;
+        tx.commit().await?;
+    }
+    Ok(inserted)
+}
+
+/// The run as it will be stored: what the request leaves out comes from the assistant, and nothing of
+/// it changes when the assistant does.
+fn snapshot(
+    context: &Context,
+    project: &str,
+    dialect: Dialect,
+    thread_id: &str,
+    request: CreateRun,
+    assistant: Assistant,
+) -> Result<LeasedRun, Error> {
+    if let Some(tools) = &request.tools {
+        assistants::check_names(tools)?;
+    }
+    if let Some(resources) = &request.tool_resources {
+        assistants::check_resources(resources)?;
+    }
+    let ord = ids::new_ord();
+    let created_at = ids::instant_of(ord);
+    let expires_at = created_at + context.lifetime;
+    let run = Run {
+        id: ids::id_of(Run::PREFIX, ord),
+        object: Run::OBJECT,
+        created_at,
+        assistant_id: assistant.id,
+        thread_id: thread_id.to_owned(),
+        status: RunStatus::Queued,
+        started_at: None,
+        expires_at: Some(expires_at),
+        cancelled_at: None,
+        failed_at: None,
+        completed_at: None,
+        required_action: None,
+        last_error: None,
+        model: request.model.unwrap_or(assistant.model),
+        instructions: instructions(
+            request.instructions.or(assistant.instructions),
+            request.additional_instructions,
+        ),
+        tools: request.tools.unwrap_or(assistant.tools),
+        tool_resources: request.tool_resources.unwrap_or(assistant.tool_resources).filled(),
+        metadata: request.metadata,
+        temperature: request.temperature.or(assistant.temperature),
+        top_p: request.top_p.or(assistant.top_p),
+        reasoning_effort: request.reasoning_effort.or(assistant.reasoning_effort),
+        max_completion_tokens: request.max_completion_tokens,
+        max_prompt_tokens: request.max_prompt_tokens,
+        truncation_strategy: request.truncation_strategy,
+        incomplete_details: None,
+        usage: None,
+        response_format: request.response_format.unwrap_or(assistant.response_format),
+        tool_choice: request.tool_choice,
+        parallel_tool_calls: request.parallel_tool_calls.unwrap_or(true),
+    };
+    Ok(LeasedRun {
+        run,
+        project: project.to_owned(),
+        dialect,
+        token: 1,
+        attempt: 1,
+        turns: 0,
+        expires_at,
+        usage: Usage::default(),
+        ord,
+    })
+}
+
+/// The instructions that the run uses: the additional ones stand at the end.
+fn instructions(own: Option<String>, additional: Option<String>) -> Option<String> {
+    match (own.filter(|text| !text.is_empty()), additional.filter(|text| !text.is_empty())) {
+        (Some(own), Some(additional)) => Some(format!("{own}\n\n{additional}")),
+        (own, additional) => own.or(additional),
+    }
+}
+
+impl LeasedRun {
+    /// Gives a run that is not stored yet another sort key, and the id that goes with it.
+    fn reorder(&mut self, ord: Uuid) {
+        self.ord = ord;
+        self.run.id = ids::id_of(Run::PREFIX, ord);
+    }
+}
+
+fn has_instructions(run: &Run) -> bool {
+    run.instructions.as_ref().is_some_and(|text| !text.is_empty())
+}
+
+fn no_prompt() -> Error {
+    let message = "Run creation requires a Thread with a user message or an assistant with instructions.";
+    Invalid { message: message.to_owned(), param: None, code: Some("invalid_thread") }.into()
+}
+
+/// A model needs something to answer to.
+async fn check_has_prompt(
+    db: &sqlx::PgPool,
+    run: &Run,
+    additional: &[CreateMessage],
+    project: &str,
+) -> Result<(), Error> {
+    if has_instructions(run) || additional.iter().any(|message| message.role == Role::User) {
+        return Ok(());
+    }
+    threads::check_exists(db, project, &run.thread_id).await?;
+    if messages::any_of_user(db, &run.thread_id).await? { Ok(()) } else { Err(no_prompt()) }
+}
+
+/// Inserts the run and marks its thread busy, where the thread is free and `first`, the lowest sort key
+/// of what is added, is above all that is in it. `None` when it is not; else whether the run is leased
+/// to `node`: only when nothing waits in the queue, so that a new run overtakes none.
+async fn insert(
+    db: impl PgExecutor<'_>,
+    leased: &LeasedRun,
+    first: Uuid,
+    node: Option<&str>,
+) -> Result<Option<bool>, Error> {
+    let run = &leased.run;
+    let is_leased = sqlx::query_scalar!(
+        r#"with thread as (
+            update threads set last_ord = $4, active_run_id = $1
+            where id = $3 and project_id = $2 and active_run_id is null and last_ord < $5
+            returning id
+         ),
+         place as (
+            select $6::text as node
+            where $6 is not null and not exists (select 1 from runs where status = 'queued' and lease_owner is null)
+         )
+         insert into runs (id, project_id, thread_id, ord, created_at, assistant_id, dialect, model, instructions,
+            tools, tool_resources, metadata, temperature, top_p, max_prompt_tokens, max_completion_tokens,
+            truncation_strategy, tool_choice, response_format, parallel_tool_calls, reasoning_effort, status,
+            expires_at, queued_at, attempt, lease_token, lease_owner, lease_until)
+         select $1, $2, thread.id, $4, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+            'queued', $24, $7, case when place.node is null then 0 else 1 end,
+            case when place.node is null then 0 else 1 end, place.node,
+            case when place.node is null then null else now() + make_interval(secs => $25) end
+         from thread left join place on true
+         returning lease_owner is not null as "leased!""#,
+        run.id,
+        leased.project,
+        run.thread_id,
+        leased.ord,
+        first,
+        node,
+        run.created_at,
+        run.assistant_id,
+        leased.dialect.as_str(),
+        run.model,
+        run.instructions,
+        Json(&run.tools) as _,
+        Json(&run.tool_resources) as _,
+        Json(&run.metadata) as _,
+        run.temperature,
+        run.top_p,
+        run.max_prompt_tokens,
+        run.max_completion_tokens,
+        Json(&run.truncation_strategy) as _,
+        Json(&run.tool_choice) as _,
+        Json(&run.response_format) as _,
+        run.parallel_tool_calls,
+        run.reasoning_effort.map(ReasoningEffort::as_str),
+        leased.expires_at,
+        LEASE_SECONDS,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(is_leased)
+}
+
+/// Publishes that the run is there and queued, before its worker can publish anything.
+fn announce(context: &Context, run: &Run) {
+    for name in [RunEventName::Created, RunEventName::Queued] {
+        context.hub.publish(&run.id, || RunEvent::Run(name, run.clone()));
+    }
+}
+
+/// Gives a leased run to this node's engine, or tells the engine that one waits.
+pub(super) fn hand_over(context: &Context, run: LeasedRun, slot: Option<tokio::sync::OwnedSemaphorePermit>) {
+    match slot {
+        Some(slot) => context.slots.assign(Assignment { run, slot }),
+        None => context.slots.wake(),
+    }
+}

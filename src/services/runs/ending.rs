@@ -1,0 +1,199 @@
+//! Ends of runs that no worker is on: cancelled while queued or waiting for tool outputs, expired, or
+//! out of attempts. One statement ends the run, its open step and message, and unlocks the thread; the
+//! events that a worker would have published follow.
+
+use sqlx::{PgConnection, PgExecutor};
+use time::OffsetDateTime;
+
+use super::{Context, LeasedRun, Row, absent, lock, select, status};
+use crate::error::{Error, Invalid};
+use crate::events::{MessageEventName, RunEvent, RunEventName, StepEventName};
+use crate::services::{messages, now, run_steps};
+use crate::types::message::{Message, MessageIncompleteReason};
+use crate::types::run::{Run, RunStatus};
+use crate::types::run_step::RunStep;
+use crate::types::{LastError, LastErrorCode};
+
+/// `cancelRun`. A worker ends the run itself, within moments; a run without one is cancelled here, and
+/// the reply says `cancelling` all the same.
+pub async fn cancel(context: &Context, project: &str, thread_id: &str, id: &str) -> Result<Run, Error> {
+    let mut tx = context.db.begin().await?;
+    let Some(leased) = lock(&mut *tx, project, thread_id, id).await? else {
+        drop(tx);
+        return Err(absent(&context.db, project, thread_id, id).await?);
+    };
+    let mut run = leased.run;
+    if run.status == RunStatus::Cancelling {
+        return Ok(run);
+    }
+    if run.status.is_terminal() {
+        return Err(
+            Invalid::state(format!("Cannot cancel run with status '{}'.", run.status.as_str())).into()
+        );
+    }
+    let has_worker = mark_cancelling(&mut *tx, id).await?;
+    run.status = RunStatus::Cancelling;
+    run.required_action = None;
+    let ended = if has_worker { None } else { end_in(&mut tx, id, End::Cancelled).await? };
+    tx.commit().await?;
+
+    match ended {
+        Some(ended) => {
+            context.hub.publish(id, || RunEvent::Run(RunEventName::Cancelling, run.clone()));
+            announce(context, ended);
+        }
+        // The worker publishes what follows, wherever it is.
+        None => context.slots.interrupt(id),
+    }
+    Ok(run)
+}
+
+/// Asks the worker of a run to stop; false when the run has none.
+async fn mark_cancelling(db: impl PgExecutor<'_>, id: &str) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "update runs set status = 'cancelling' where id = $1 and lease_owner is not null and status = any ($2)",
+        id,
+        &status::sources(RunStatus::Cancelling),
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// How a run without a worker ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Cancelled,
+    Expired,
+    /// Every attempt ended with the death of its node.
+    Exhausted,
+}
+
+impl End {
+    const fn status(self) -> RunStatus {
+        match self {
+            End::Cancelled => RunStatus::Cancelled,
+            End::Expired => RunStatus::Expired,
+            End::Exhausted => RunStatus::Failed,
+        }
+    }
+
+    const fn reason(self) -> MessageIncompleteReason {
+        match self {
+            End::Cancelled => MessageIncompleteReason::RunCancelled,
+            End::Expired => MessageIncompleteReason::RunExpired,
+            End::Exhausted => MessageIncompleteReason::RunFailed,
+        }
+    }
+
+    fn error(self) -> Option<LastError> {
+        (self == End::Exhausted).then(|| LastError {
+            code: LastErrorCode::ServerError,
+            message: "The run was interrupted too often: the server that worked on it stopped each time."
+                .to_owned(),
+        })
+    }
+}
+
+/// A run that was ended, with the step and message that were open.
+struct Ended {
+    run: Run,
+    message: Option<Message>,
+    step: Option<RunStep>,
+    end: End,
+}
+
+/// Ends a run that nobody works on. Nothing happens when a worker has it by now or it has ended.
+pub async fn end(context: &Context, id: &str, end: End) -> Result<(), Error> {
+    let mut tx = context.db.begin().await?;
+    let ended = end_in(&mut tx, id, end).await?;
+    tx.commit().await?;
+    if let Some(ended) = ended {
+        announce(context, ended);
+    }
+    Ok(())
+}
+
+async fn end_in(db: &mut PgConnection, id: &str, end: End) -> Result<Option<Ended>, Error> {
+    let at = now();
+    let Some(leased) = end_run(&mut *db, id, end, at).await? else { return Ok(None) };
+    let step = run_steps::open_of_run(&mut *db, id).await?;
+    let message = messages::open_of_run(&mut *db, &leased.run.thread_id, id).await?;
+    if let Some(step) = &step {
+        run_steps::end(&mut *db, &step.id, end.status(), end.error(), at).await?;
+    }
+    if let Some(message) = &message {
+        messages::end(&mut *db, &message.id, end.reason(), at).await?;
+    }
+    let step = match step {
+        Some(step) => Some(run_steps::get_by_id(&mut *db, &step.id).await?),
+        None => None,
+    };
+    let message = match message {
+        Some(message) => Some(messages::get_by_id(&mut *db, &message.id).await?),
+        None => None,
+    };
+    Ok(Some(Ended { run: leased.run, message, step, end }))
+}
+
+/// Ends the row of a run and unlocks its thread.
+async fn end_run(
+    db: impl PgExecutor<'_>,
+    id: &str,
+    end: End,
+    at: OffsetDateTime,
+) -> Result<Option<LeasedRun>, Error> {
+    let error = end.error();
+    let status = end.status();
+    // A run that is asked to stop and has no worker any more may end as cancelled only.
+    let row: Option<Row> = select!(
+        "with ended as (
+            update runs set status = $2, required_action = null, lease_token = lease_token + 1,
+                last_error_code = $4, last_error_message = $5,
+                cancelled_at = case when $2 = 'cancelled' then $6::timestamptz end,
+                failed_at = case when $2 = 'failed' then $6::timestamptz end
+            where id = $1 and lease_owner is null and status = any ($3)
+            returning *
+         ),
+         thread as (
+            update threads set active_run_id = null, last_ord = greatest(last_ord, (
+                select m.ord from messages m where m.thread_id = threads.id order by m.ord desc limit 1))
+            from ended where threads.id = ended.thread_id
+         )
+         select",
+        "from ended",
+        id,
+        status.as_str(),
+        &status::sources(status),
+        error.as_ref().map(|error| error.code.as_str()),
+        error.as_ref().map(|error| error.message.as_str()),
+        at,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(LeasedRun::try_from).transpose()
+}
+
+/// Publishes the end in the order of the contract.
+fn announce(context: &Context, ended: Ended) {
+    let Ended { run, message, step, end } = ended;
+    let id = run.id.clone();
+    if let Some(message) = message {
+        context.hub.publish(&id, || RunEvent::Message(MessageEventName::Incomplete, message));
+    }
+    if let Some(step) = step {
+        let name = match end {
+            End::Cancelled => StepEventName::Cancelled,
+            End::Expired => StepEventName::Expired,
+            End::Exhausted => StepEventName::Failed,
+        };
+        context.hub.publish(&id, || RunEvent::Step(name, step));
+    }
+    let name = match end {
+        End::Cancelled => RunEventName::Cancelled,
+        End::Expired => RunEventName::Expired,
+        End::Exhausted => RunEventName::Failed,
+    };
+    context.hub.publish(&id, || RunEvent::Run(name, run));
+    context.hub.close(&id);
+}

@@ -1,0 +1,310 @@
+//! Runs. The row is the job: its columns are the queue, the lease and the state that clients see.
+
+pub mod create;
+pub mod ending;
+pub mod lease;
+pub mod progress;
+pub mod slots;
+pub mod status;
+pub mod submit;
+
+use sqlx::types::Json;
+use sqlx::{PgExecutor, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{known, threads};
+use crate::dialect::Dialect;
+use crate::error::{Error, Invalid};
+use crate::page::PageRequest;
+use crate::types::run::{ModifyRun, RequiredAction, Run, RunIncompleteReason, RunStatus, TruncationStrategy};
+use crate::types::tool::{ResponseFormat, Tool, ToolChoice, ToolResources};
+use crate::types::usage::Usage;
+use crate::types::{IncompleteDetails, LastError, LastErrorCode, List, Metadata, ReasoningEffort};
+
+pub use create::{create, create_thread_and_run};
+pub use ending::cancel;
+pub use submit::submit_tool_outputs;
+
+/// What the services of runs need beside the database.
+#[derive(Clone)]
+pub struct Context {
+    pub db: PgPool,
+    pub slots: slots::Slots,
+    pub hub: crate::events::Hub,
+    /// How long a run may live.
+    pub lifetime: std::time::Duration,
+}
+
+/// A run that this node has leased, and what its engine needs beside the object.
+#[derive(Debug, Clone)]
+pub struct LeasedRun {
+    pub run: Run,
+    pub project: String,
+    pub dialect: Dialect,
+    /// Fences every write of this lease.
+    pub token: i64,
+    /// 1 for the first lease since the run was queued by a client.
+    pub attempt: i32,
+    /// Turns whose reply is stored whole.
+    pub turns: i32,
+    /// When the run expires, also once its object no longer says so.
+    pub expires_at: OffsetDateTime,
+    /// Tokens of the stored turns.
+    pub usage: Usage,
+    /// The run's sort key; what the run adds comes above it.
+    pub ord: Uuid,
+}
+
+/// A row, the columns of the lease included.
+struct Row {
+    id: String,
+    project_id: String,
+    thread_id: String,
+    ord: Uuid,
+    created_at: OffsetDateTime,
+    assistant_id: String,
+    dialect: String,
+    model: String,
+    instructions: Option<String>,
+    tools: Json<Vec<Tool>>,
+    tool_resources: Json<ToolResources>,
+    metadata: Json<Metadata>,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    max_prompt_tokens: Option<i64>,
+    max_completion_tokens: Option<i64>,
+    truncation_strategy: Json<TruncationStrategy>,
+    tool_choice: Json<ToolChoice>,
+    response_format: Json<ResponseFormat>,
+    parallel_tool_calls: bool,
+    reasoning_effort: Option<String>,
+    status: String,
+    required_action: Option<Json<RequiredAction>>,
+    last_error_code: Option<String>,
+    last_error_message: Option<String>,
+    incomplete_reason: Option<String>,
+    started_at: Option<OffsetDateTime>,
+    expires_at: OffsetDateTime,
+    cancelled_at: Option<OffsetDateTime>,
+    failed_at: Option<OffsetDateTime>,
+    completed_at: Option<OffsetDateTime>,
+    prompt_tokens: i64,
+    completion_tokens: i64,
+    cached_tokens: i64,
+    reasoning_tokens: i64,
+    turns: i32,
+    attempt: i32,
+    lease_token: i64,
+}
+
+/// A query for whole rows of runs: what comes before the columns, and what after.
+macro_rules! select {
+    ($head:literal, $tail:literal $(, $argument:expr)* $(,)?) => {{
+        // Column names are limited to 63 bytes, types in them to short names.
+        use crate::types::Metadata;
+        use crate::types::run::{RequiredAction, TruncationStrategy};
+        use crate::types::tool::{ResponseFormat, Tool, ToolChoice, ToolResources};
+        use sqlx::types::Json;
+        sqlx::query_as!(
+            crate::services::runs::Row,
+            $head + r#" id, project_id, thread_id, ord, created_at, assistant_id, dialect, model, instructions,
+                tools as "tools: Json<Vec<Tool>>", tool_resources as "tool_resources: Json<ToolResources>",
+                metadata as "metadata: Json<Metadata>", temperature, top_p, max_prompt_tokens, max_completion_tokens,
+                truncation_strategy as "truncation_strategy: Json<TruncationStrategy>",
+                tool_choice as "tool_choice: Json<ToolChoice>",
+                response_format as "response_format: Json<ResponseFormat>", parallel_tool_calls, reasoning_effort, status,
+                required_action as "required_action: Json<RequiredAction>", last_error_code, last_error_message,
+                incomplete_reason, started_at, expires_at, cancelled_at, failed_at, completed_at, prompt_tokens,
+                completion_tokens, cached_tokens, reasoning_tokens, turns, attempt, lease_token "#
+                + $tail
+            $(, $argument)*
+        )
+    }};
+}
+use select;
+
+impl TryFrom<Row> for LeasedRun {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let status = known("runs.status", &row.status, RunStatus::from_word)?;
+        let usage = Usage {
+            prompt: row.prompt_tokens,
+            completion: row.completion_tokens,
+            cached: row.cached_tokens,
+            reasoning: row.reasoning_tokens,
+        };
+        let effort = row.reasoning_effort.as_deref();
+        let reason = row.incomplete_reason.as_deref();
+        let run = Run {
+            id: row.id,
+            object: Run::OBJECT,
+            created_at: row.created_at,
+            assistant_id: row.assistant_id,
+            thread_id: row.thread_id,
+            status,
+            started_at: row.started_at,
+            expires_at: (!status.is_terminal()).then_some(row.expires_at),
+            cancelled_at: row.cancelled_at,
+            failed_at: row.failed_at,
+            completed_at: row.completed_at,
+            required_action: row.required_action.map(|Json(action)| action),
+            last_error: last_error(row.last_error_code, row.last_error_message)?,
+            model: row.model,
+            instructions: row.instructions,
+            tools: row.tools.0,
+            tool_resources: row.tool_resources.0.filled(),
+            metadata: row.metadata.0,
+            temperature: row.temperature,
+            top_p: row.top_p,
+            reasoning_effort: effort
+                .map(|word| known("runs.reasoning_effort", word, ReasoningEffort::from_word))
+                .transpose()?,
+            max_completion_tokens: row.max_completion_tokens,
+            max_prompt_tokens: row.max_prompt_tokens,
+            truncation_strategy: row.truncation_strategy.0,
+            incomplete_details: reason
+                .map(|word| known("runs.incomplete_reason", word, RunIncompleteReason::from_word))
+                .transpose()?
+                .map(|reason| IncompleteDetails { reason }),
+            usage: status.is_terminal().then_some(usage),
+            response_format: row.response_format.0,
+            tool_choice: row.tool_choice.0,
+            parallel_tool_calls: row.parallel_tool_calls,
+        };
+        Ok(LeasedRun {
+            run,
+            project: row.project_id,
+            dialect: known("runs.dialect", &row.dialect, Dialect::from_word)?,
+            token: row.lease_token,
+            attempt: row.attempt,
+            turns: row.turns,
+            expires_at: row.expires_at,
+            usage,
+            ord: row.ord,
+        })
+    }
+}
+
+/// `last_error` from its two columns.
+pub(super) fn last_error(code: Option<String>, message: Option<String>) -> Result<Option<LastError>, Error> {
+    let Some(code) = code else { return Ok(None) };
+    let code = known("last_error_code", &code, LastErrorCode::from_word)?;
+    Ok(Some(LastError { code, message: message.unwrap_or_default() }))
+}
+
+/// The 404 of a run.
+pub fn not_found(id: &str) -> Error {
+    Error::NotFound { kind: "run", id: id.to_owned() }
+}
+
+/// Which 404 it is: the thread's or the run's.
+async fn absent(db: &PgPool, project: &str, thread_id: &str, id: &str) -> Result<Error, Error> {
+    threads::check_exists(db, project, thread_id).await?;
+    Ok(not_found(id))
+}
+
+/// `listRuns`.
+pub async fn list(
+    db: &PgPool,
+    project: &str,
+    thread_id: &str,
+    request: PageRequest,
+) -> Result<List<Run>, Error> {
+    let window = request.window();
+    let rows = if window.newest_first {
+        select!(
+            "select",
+            "from runs where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord desc limit $5",
+            thread_id,
+            project,
+            window.above,
+            window.below,
+            window.fetch,
+        )
+        .fetch_all(db)
+        .await?
+    } else {
+        select!(
+            "select",
+            "from runs where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord limit $5",
+            thread_id,
+            project,
+            window.above,
+            window.below,
+            window.fetch,
+        )
+        .fetch_all(db)
+        .await?
+    };
+    if rows.is_empty() {
+        threads::check_exists(db, project, thread_id).await?;
+    }
+    let runs = rows.into_iter().map(|row| LeasedRun::try_from(row).map(|leased| leased.run));
+    Ok(window.page(runs.collect::<Result<Vec<_>, _>>()?, |run| &run.id))
+}
+
+/// `getRun`.
+pub async fn get(db: &PgPool, project: &str, thread_id: &str, id: &str) -> Result<Run, Error> {
+    let row = select!(
+        "select",
+        "from runs where id = $1 and thread_id = $2 and project_id = $3",
+        id,
+        thread_id,
+        project,
+    )
+    .fetch_optional(db)
+    .await?;
+    match row {
+        Some(row) => Ok(LeasedRun::try_from(row)?.run),
+        None => Err(absent(db, project, thread_id, id).await?),
+    }
+}
+
+/// Locks a run's row for the rest of the transaction.
+async fn lock(
+    db: impl PgExecutor<'_>,
+    project: &str,
+    thread_id: &str,
+    id: &str,
+) -> Result<Option<LeasedRun>, Error> {
+    let row = select!(
+        "select",
+        "from runs where id = $1 and thread_id = $2 and project_id = $3 for update",
+        id,
+        thread_id,
+        project,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(LeasedRun::try_from).transpose()
+}
+
+/// `modifyRun`.
+pub async fn modify(
+    db: &PgPool,
+    project: &str,
+    thread_id: &str,
+    id: &str,
+    request: ModifyRun,
+) -> Result<Run, Error> {
+    let mut tx = db.begin().await?;
+    let Some(leased) = lock(&mut *tx, project, thread_id, id).await? else {
+        drop(tx);
+        return Err(absent(db, project, thread_id, id).await?);
+    };
+    let mut run = leased.run;
+    // The hosted API locked a run while the model was at work.
+    if matches!(run.status, RunStatus::Queued | RunStatus::InProgress | RunStatus::Cancelling) {
+        return Err(
+            Invalid::state(format!("Cannot update run with status '{}'.", run.status.as_str())).into()
+        );
+    }
+    request.metadata.apply_or_default(&mut run.metadata);
+    sqlx::query!("update runs set metadata = $2 where id = $1", id, Json(&run.metadata) as _)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(run)
+}

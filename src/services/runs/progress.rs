@@ -1,0 +1,345 @@
+//! What the engine writes while it executes a run. Every statement is fenced by the lease token and by
+//! the states from which the change is allowed; no row means that the lease or the run is gone, or that
+//! somebody asked to cancel, and the engine stops.
+
+use sqlx::types::Json;
+use sqlx::{PgExecutor, PgPool};
+use uuid::Uuid;
+
+use super::{LeasedRun, status};
+use crate::error::Error;
+use crate::services::now;
+use crate::types::LastErrorCode;
+use crate::types::message::{Message, MessageStatus};
+use crate::types::run::{Run, RunStatus};
+use crate::types::run_step::{RunStep, RunStepStatus};
+
+/// A step under way: the object, its message if it creates one, and what only the row has.
+#[derive(Debug, Clone)]
+pub struct OpenStep {
+    pub step: RunStep,
+    pub message: Option<Message>,
+    pub ord: Uuid,
+    pub turn: i32,
+    /// The upstream's own ids of the calls, in their order.
+    pub upstream_call_ids: Vec<String>,
+}
+
+/// Marks a leased run as in progress and removes what an earlier attempt left of an unfinished turn.
+/// Returns the highest sort key in the thread and the run, or `None` when the run is not this lease's.
+pub async fn start(db: &PgPool, leased: &mut LeasedRun) -> Result<Option<Uuid>, Error> {
+    let started_at = now();
+    let top = sqlx::query!(
+        r#"with started as (
+            update runs set status = 'in_progress', started_at = $3
+            where id = $1 and lease_token = $2 and lease_owner is not null and status = any ($4)
+            returning id, thread_id, turns
+         ),
+         messages_dropped as (
+            delete from messages m using started s where m.thread_id = s.thread_id and m.run_id = s.id and m.turn >= s.turns
+         ),
+         steps_dropped as (
+            delete from run_steps t using started s where t.run_id = s.id and t.turn >= s.turns
+         )
+         select greatest(
+            (select t.last_ord from threads t where t.id = s.thread_id),
+            (select m.ord from messages m where m.thread_id = s.thread_id order by m.ord desc limit 1),
+            (select p.ord from run_steps p where p.run_id = s.id order by p.ord desc limit 1)
+         ) as "ord!" from started s"#,
+        leased.run.id,
+        leased.token,
+        started_at,
+        &status::sources(RunStatus::InProgress),
+    )
+    .fetch_optional(db)
+    .await?;
+    let Some(top) = top else { return Ok(None) };
+    leased.run.status = RunStatus::InProgress;
+    leased.run.started_at = Some(started_at);
+    Ok(Some(top.ord))
+}
+
+/// Stores a new step, and the message that it creates.
+pub async fn open_step(db: impl PgExecutor<'_>, leased: &LeasedRun, open: &OpenStep) -> Result<bool, Error> {
+    let OpenStep { step, message, ord, turn, .. } = open;
+    let message_id = message.as_ref().map(|message| message.id.as_str());
+    let stored = sqlx::query_scalar!(
+        r#"with run as (
+            select id, project_id, thread_id, assistant_id, expires_at from runs
+            where id = $1 and lease_token = $2 and status = 'in_progress' for no key update
+         ),
+         message as (
+            insert into messages (id, project_id, thread_id, ord, created_at, role, status, content, attachments,
+                metadata, assistant_id, run_id, turn)
+            select $8::text, project_id, thread_id, $4, $5, 'assistant', 'in_progress', '[]', '[]', '{}', assistant_id, id, $9
+            from run where $8::text is not null
+         )
+         insert into run_steps (id, project_id, run_id, thread_id, assistant_id, ord, created_at, turn, type, status,
+            step_details, metadata, expires_at)
+         select $3, project_id, id, thread_id, assistant_id, $4, $5, $9, $6, 'in_progress', $7, '{}', expires_at from run
+         returning id"#,
+        leased.run.id,
+        leased.token,
+        step.id,
+        ord,
+        step.created_at,
+        step.kind.as_str(),
+        Json(&step.step_details) as _,
+        message_id,
+        turn,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(stored.is_some())
+}
+
+/// Stores the end of a step whose run goes on.
+pub async fn close_step(
+    db: impl PgExecutor<'_>,
+    leased: &LeasedRun,
+    closed: &OpenStep,
+) -> Result<bool, Error> {
+    let change = StepChange::of(Some(closed));
+    let stored = sqlx::query_scalar!(
+        r#"with run as (
+            select id from runs where id = $1 and lease_token = $2 and status = 'in_progress' for no key update
+         ),
+         message as (
+            update messages set status = $4, content = $5, completed_at = $6, incomplete_at = $7, incomplete_reason = $8
+            from run where messages.id = $3
+         )
+         update run_steps set status = $10, step_details = $11, upstream_call_ids = $12, completed_at = $13,
+            cancelled_at = $14, failed_at = $15, expired_at = $16, last_error_code = $17, last_error_message = $18,
+            prompt_tokens = $19, completion_tokens = $20, cached_tokens = $21, reasoning_tokens = $22
+         from run where run_steps.id = $9
+         returning run_steps.id"#,
+        leased.run.id,
+        leased.token,
+        change.message_id,
+        change.message_status,
+        change.content as _,
+        change.message_completed_at,
+        change.message_incomplete_at,
+        change.message_reason,
+        change.step_id,
+        change.step_status,
+        change.details as _,
+        change.upstream_call_ids,
+        change.completed_at,
+        change.cancelled_at,
+        change.failed_at,
+        change.expired_at,
+        change.error_code,
+        change.error_message,
+        change.prompt_tokens,
+        change.completion_tokens,
+        change.cached_tokens,
+        change.reasoning_tokens,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(stored.is_some())
+}
+
+/// Stores a new state of the run together with the end of its open step: a turn that is whole, the wait
+/// for tool outputs, or the end. An end unlocks the thread; a wait gives the lease up.
+/// `leased.usage` and `leased.turns` are stored with it. `top` is the highest sort key of what the run added.
+pub async fn settle(
+    db: impl PgExecutor<'_>,
+    leased: &LeasedRun,
+    run: &Run,
+    top: Uuid,
+    closed: Option<&OpenStep>,
+) -> Result<bool, Error> {
+    let change = StepChange::of(closed);
+    let ended = run.status.is_terminal();
+    let gives_up_lease = ended || run.status == RunStatus::RequiresAction;
+    let mut sources = status::sources(run.status);
+    if run.status == RunStatus::InProgress {
+        // The turn is whole and the next one follows: no change of state.
+        sources = vec![RunStatus::InProgress.as_str().to_owned()];
+    }
+    let stored = sqlx::query_scalar!(
+        r#"with run as (
+            update runs set status = $3, required_action = $4, last_error_code = $5, last_error_message = $6,
+                incomplete_reason = $7, completed_at = $8, cancelled_at = $9, failed_at = $10, prompt_tokens = $11,
+                completion_tokens = $12, cached_tokens = $13, reasoning_tokens = $14, turns = $15,
+                lease_owner = case when $16 then null else lease_owner end,
+                lease_until = case when $16 then null else lease_until end
+            where id = $1 and lease_token = $2 and lease_owner is not null and status = any ($17)
+            returning id, thread_id
+         ),
+         thread as (
+            update threads set last_ord = greatest(last_ord, $18), active_run_id = case when $19 then null else active_run_id end
+            from run where threads.id = run.thread_id and ($16 or $19)
+         ),
+         message as (
+            update messages set status = $21, content = $22, completed_at = $23, incomplete_at = $24, incomplete_reason = $25
+            from run where messages.id = $20
+         ),
+         step as (
+            update run_steps set status = $27, step_details = $28, upstream_call_ids = $29, completed_at = $30,
+                cancelled_at = $31, failed_at = $32, expired_at = $33, last_error_code = $34, last_error_message = $35,
+                prompt_tokens = $36, completion_tokens = $37, cached_tokens = $38, reasoning_tokens = $39
+            from run where run_steps.id = $26
+         )
+         select id from run"#,
+        leased.run.id,
+        leased.token,
+        run.status.as_str(),
+        run.required_action.as_ref().map(Json) as _,
+        run.last_error.as_ref().map(|error| error.code.as_str()),
+        run.last_error.as_ref().map(|error| error.message.as_str()),
+        run.incomplete_details.as_ref().map(|details| details.reason.as_str()),
+        run.completed_at,
+        run.cancelled_at,
+        run.failed_at,
+        leased.usage.prompt,
+        leased.usage.completion,
+        leased.usage.cached,
+        leased.usage.reasoning,
+        leased.turns,
+        gives_up_lease,
+        &sources,
+        top,
+        ended,
+        change.message_id,
+        change.message_status,
+        change.content as _,
+        change.message_completed_at,
+        change.message_incomplete_at,
+        change.message_reason,
+        change.step_id,
+        change.step_status,
+        change.details as _,
+        change.upstream_call_ids,
+        change.completed_at,
+        change.cancelled_at,
+        change.failed_at,
+        change.expired_at,
+        change.error_code,
+        change.error_message,
+        change.prompt_tokens,
+        change.completion_tokens,
+        change.cached_tokens,
+        change.reasoning_tokens,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(stored.is_some())
+}
+
+/// Removes what is stored of the turn under way, which is done anew: the reply broke off.
+pub async fn drop_turn(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<bool, Error> {
+    let dropped = sqlx::query_scalar!(
+        "with run as (
+            select id, thread_id, turns from runs
+            where id = $1 and lease_token = $2 and status = 'in_progress' for no key update
+         ),
+         messages_dropped as (
+            delete from messages m using run r where m.thread_id = r.thread_id and m.run_id = r.id and m.turn >= r.turns
+         ),
+         steps_dropped as (
+            delete from run_steps t using run r where t.run_id = r.id and t.turn >= r.turns
+         )
+         select id from run",
+        leased.run.id,
+        leased.token,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(dropped.is_some())
+}
+
+/// What the engine finds when a write did nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// The lease is this one still, and somebody asked to cancel.
+    Cancelling,
+    /// The lease is this one still.
+    Held,
+    /// The run is another lease's, has ended, or is gone.
+    Lost,
+}
+
+/// Whether this lease still holds.
+pub async fn hold(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<Hold, Error> {
+    let status = sqlx::query_scalar!(
+        "select status from runs where id = $1 and lease_token = $2 and lease_owner is not null",
+        leased.run.id,
+        leased.token,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(match status.as_deref() {
+        None => Hold::Lost,
+        Some("cancelling") => Hold::Cancelling,
+        Some(_) => Hold::Held,
+    })
+}
+
+/// The parameters that a step and its message bring to a statement; all null where there is none.
+#[derive(Default)]
+struct StepChange<'a> {
+    message_id: Option<&'a str>,
+    message_status: &'static str,
+    content: Option<Json<&'a [crate::types::message::ContentPart]>>,
+    message_completed_at: Option<time::OffsetDateTime>,
+    message_incomplete_at: Option<time::OffsetDateTime>,
+    message_reason: Option<&'static str>,
+    step_id: Option<&'a str>,
+    step_status: &'static str,
+    details: Option<Json<&'a crate::types::run_step::StepDetails>>,
+    upstream_call_ids: &'a [String],
+    completed_at: Option<time::OffsetDateTime>,
+    cancelled_at: Option<time::OffsetDateTime>,
+    failed_at: Option<time::OffsetDateTime>,
+    expired_at: Option<time::OffsetDateTime>,
+    error_code: Option<&'static str>,
+    error_message: Option<&'a str>,
+    prompt_tokens: Option<i64>,
+    completion_tokens: Option<i64>,
+    cached_tokens: Option<i64>,
+    reasoning_tokens: Option<i64>,
+}
+
+impl<'a> StepChange<'a> {
+    fn of(closed: Option<&'a OpenStep>) -> Self {
+        let Some(OpenStep { step, message, upstream_call_ids, .. }) = closed else {
+            return Self {
+                message_status: MessageStatus::Completed.as_str(),
+                step_status: RunStepStatus::Completed.as_str(),
+                ..Self::default()
+            };
+        };
+        let message = message.as_ref();
+        Self {
+            message_id: message.map(|message| message.id.as_str()),
+            message_status: message.map_or(MessageStatus::Completed, |message| message.status).as_str(),
+            content: message.map(|message| Json(message.content.as_slice())),
+            message_completed_at: message.and_then(|message| message.completed_at),
+            message_incomplete_at: message.and_then(|message| message.incomplete_at),
+            message_reason: message
+                .and_then(|message| message.incomplete_details.as_ref())
+                .map(|details| details.reason.as_str()),
+            step_id: Some(&step.id),
+            step_status: step.status.as_str(),
+            details: Some(Json(&step.step_details)),
+            upstream_call_ids,
+            completed_at: step.completed_at,
+            cancelled_at: step.cancelled_at,
+            failed_at: step.failed_at,
+            expired_at: step.expired_at,
+            error_code: step.last_error.as_ref().map(|error| match error.code {
+                LastErrorCode::RateLimitExceeded => "rate_limit_exceeded",
+                // Steps know no other code.
+                LastErrorCode::ServerError | LastErrorCode::InvalidPrompt => "server_error",
+            }),
+            error_message: step.last_error.as_ref().map(|error| error.message.as_str()),
+            prompt_tokens: step.usage.map(|usage| usage.prompt),
+            completion_tokens: step.usage.map(|usage| usage.completion),
+            cached_tokens: step.usage.map(|usage| usage.cached),
+            reasoning_tokens: step.usage.map(|usage| usage.reasoning),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Threads.
+
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::messages::{self, NewMessage};
+use crate::error::Error;
+use crate::ids;
+use crate::types::thread::{CreateThread, ModifyThread, Thread};
+use crate::types::tool::ToolResources;
+use crate::types::{Deleted, Metadata};
+
+struct Row {
+    id: String,
+    created_at: OffsetDateTime,
+    metadata: Json<Metadata>,
+    tool_resources: Json<ToolResources>,
+}
+
+macro_rules! select {
+    ($tail:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"select id, created_at, metadata as "metadata: Json<Metadata>",
+                tool_resources as "tool_resources: Json<ToolResources>"
+             from threads "# + $tail
+            $(, $argument)*
+        )
+    };
+}
+
+impl From<Row> for Thread {
+    fn from(row: Row) -> Self {
+        Thread {
+            id: row.id,
+            object: Thread::OBJECT,
+            created_at: row.created_at,
+            metadata: row.metadata.0,
+            tool_resources: row.tool_resources.0.filled(),
+        }
+    }
+}
+
+/// The 404 of a thread.
+pub fn not_found(id: &str) -> Error {
+    Error::NotFound { kind: "thread", id: id.to_owned() }
+}
+
+/// `createThread`.
+pub async fn create(db: &PgPool, project: &str, request: CreateThread) -> Result<Thread, Error> {
+    if request.messages.is_empty() {
+        let mut connection = db.acquire().await?;
+        return Ok(insert(&mut connection, project, request).await?.0);
+    }
+    let mut tx = db.begin().await?;
+    let (thread, _) = insert(&mut tx, project, request).await?;
+    tx.commit().await?;
+    Ok(thread)
+}
+
+/// Inserts a thread and its messages; returns it with the sort key of the last thing in it. The caller
+/// owns the transaction that more than a bare thread needs.
+pub async fn insert(
+    db: &mut PgConnection,
+    project: &str,
+    request: CreateThread,
+) -> Result<(Thread, Uuid), Error> {
+    super::assistants::check_resources(&request.tool_resources)?;
+    let ord = ids::new_ord();
+    let thread = Thread {
+        id: ids::id_of(Thread::PREFIX, ord),
+        object: Thread::OBJECT,
+        created_at: ids::instant_of(ord),
+        metadata: request.metadata,
+        tool_resources: request.tool_resources.filled(),
+    };
+    let messages = NewMessage::series(&thread.id, request.messages, ord)?;
+    let last_ord = messages.last().map_or(ord, |message| message.ord);
+    sqlx::query!(
+        "insert into threads (id, project_id, ord, created_at, metadata, tool_resources, last_ord)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        thread.id,
+        project,
+        ord,
+        thread.created_at,
+        Json(&thread.metadata) as _,
+        Json(&thread.tool_resources) as _,
+        last_ord,
+    )
+    .execute(&mut *db)
+    .await?;
+    if !messages.is_empty() {
+        messages::insert(&mut *db, project, &messages).await?;
+    }
+    Ok((thread, last_ord))
+}
+
+/// `getThread`.
+pub async fn get(db: impl PgExecutor<'_>, project: &str, id: &str) -> Result<Thread, Error> {
+    let row = select!("where id = $1 and project_id = $2", id, project).fetch_optional(db).await?;
+    Ok(row.ok_or_else(|| not_found(id))?.into())
+}
+
+/// Whether the project has such a thread: `Ok`, or its 404.
+pub async fn check_exists(db: impl PgExecutor<'_>, project: &str, id: &str) -> Result<(), Error> {
+    let found = sqlx::query_scalar!(
+        r#"select 1 as "one!" from threads where id = $1 and project_id = $2"#,
+        id,
+        project
+    )
+    .fetch_optional(db)
+    .await?;
+    found.map(|_| ()).ok_or_else(|| not_found(id))
+}
+
+/// `modifyThread`.
+pub async fn modify(db: &PgPool, project: &str, id: &str, request: ModifyThread) -> Result<Thread, Error> {
+    let mut tx = db.begin().await?;
+    let row =
+        select!("where id = $1 and project_id = $2 for update", id, project).fetch_optional(&mut *tx).await?;
+    let mut thread: Thread = row.ok_or_else(|| not_found(id))?.into();
+    request.metadata.apply_or_default(&mut thread.metadata);
+    super::apply_resources(request.tool_resources, &mut thread.tool_resources)?;
+    thread.tool_resources = thread.tool_resources.filled();
+    sqlx::query!(
+        "update threads set metadata = $2, tool_resources = $3 where id = $1",
+        thread.id,
+        Json(&thread.metadata) as _,
+        Json(&thread.tool_resources) as _,
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(thread)
+}
+
+/// `deleteThread`, with all that is in it, a live run included: its engine finds its row gone and stops.
+pub async fn delete(db: impl PgExecutor<'_>, project: &str, id: &str) -> Result<Deleted, Error> {
+    let done = sqlx::query!("delete from threads where id = $1 and project_id = $2", id, project)
+        .execute(db)
+        .await?;
+    if done.rows_affected() == 0 {
+        return Err(not_found(id));
+    }
+    Ok(Deleted { id: id.to_owned(), object: "thread.deleted", deleted: true })
+}

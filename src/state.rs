@@ -1,0 +1,36 @@
+//! What every request handler can reach.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+use crate::auth::Authenticator;
+use crate::dialect::Dialect;
+use crate::services::runs;
+
+/// Shared by all handlers; cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Inner>);
+
+/// The parts of the state.
+pub struct Inner {
+    pub db: PgPool,
+    pub auth: Authenticator,
+    pub runs: runs::Context,
+    /// The contract of requests without an `OpenAI-Beta` header.
+    pub default_dialect: Dialect,
+}
+
+impl AppState {
+    pub fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -1,0 +1,149 @@
+//! Messages and their content.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::tool::ToolKind;
+use super::{IncompleteDetails, Metadata, Patch, words};
+
+/// The `thread.message` object.
+#[derive(Debug, Clone, Serialize)]
+pub struct Message {
+    pub id: String,
+    pub object: &'static str,
+    #[serde(with = "time::serde::timestamp")]
+    pub created_at: OffsetDateTime,
+    pub assistant_id: Option<String>,
+    pub thread_id: String,
+    pub run_id: Option<String>,
+    pub status: MessageStatus,
+    pub incomplete_details: Option<IncompleteDetails<MessageIncompleteReason>>,
+    #[serde(with = "time::serde::timestamp::option")]
+    pub incomplete_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::timestamp::option")]
+    pub completed_at: Option<OffsetDateTime>,
+    pub role: Role,
+    pub content: Vec<ContentPart>,
+    pub attachments: Vec<Attachment>,
+    pub metadata: Metadata,
+}
+
+impl Message {
+    pub const OBJECT: &str = "thread.message";
+    pub const PREFIX: &str = "msg_";
+}
+
+words! {
+    /// Who wrote a message.
+    Role { User = "user", Assistant = "assistant" }
+}
+
+words! {
+    /// `status` of a message.
+    MessageStatus { InProgress = "in_progress", Incomplete = "incomplete", Completed = "completed" }
+}
+
+words! {
+    /// Why a message ended before it was whole.
+    MessageIncompleteReason {
+        ContentFilter = "content_filter",
+        MaxTokens = "max_tokens",
+        RunCancelled = "run_cancelled",
+        RunExpired = "run_expired",
+        RunFailed = "run_failed",
+    }
+}
+
+/// One part of a message's content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ContentPart {
+    Text { text: Text },
+    ImageFile { image_file: ImageFile },
+    ImageUrl { image_url: ImageUrl },
+    Refusal { refusal: String },
+}
+
+impl ContentPart {
+    /// A text part without annotations.
+    pub fn text(value: impl Into<String>) -> Self {
+        ContentPart::Text { text: Text { value: value.into(), annotations: Vec::new() } }
+    }
+}
+
+/// Text with citations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Text {
+    pub value: String,
+    pub annotations: Vec<Annotation>,
+}
+
+/// A citation within a text. Indexes count characters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Annotation {
+    FileCitation { text: String, file_citation: FileCitation, start_index: i64, end_index: i64 },
+    FilePath { text: String, file_path: FilePath, start_index: i64, end_index: i64 },
+}
+
+/// The file that a citation points to; v1 shows the quote as well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileCitation {
+    pub file_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<String>,
+}
+
+/// The file that the code interpreter wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePath {
+    pub file_id: String,
+}
+
+/// An image by file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFile {
+    pub file_id: String,
+    pub detail: ImageDetail,
+}
+
+/// An image by URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageUrl {
+    pub url: String,
+    pub detail: ImageDetail,
+}
+
+words! {
+    /// How closely the model looks at an image.
+    ImageDetail { Auto = "auto", Low = "low", High = "high" }
+}
+
+/// A file given along with a message, and the tools that may use it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub file_id: String,
+    pub tools: Vec<AttachmentTool>,
+}
+
+/// A tool of an attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentTool {
+    #[serde(rename = "type")]
+    pub kind: ToolKind,
+}
+
+/// The body of `createMessage`, also inside other requests.
+#[derive(Debug, Clone)]
+pub struct CreateMessage {
+    pub role: Role,
+    pub content: Vec<ContentPart>,
+    pub attachments: Vec<Attachment>,
+    pub metadata: Metadata,
+}
+
+/// The body of `modifyMessage`.
+#[derive(Debug, Clone, Default)]
+pub struct ModifyMessage {
+    pub metadata: Patch<Metadata>,
+}

@@ -1,0 +1,55 @@
+//! Token counts.
+
+use serde::Serialize;
+
+/// `usage` of runs and run steps, in tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(into = "UsageObject")]
+pub struct Usage {
+    pub prompt: i64,
+    pub completion: i64,
+    /// The part of the prompt that the upstream had cached.
+    pub cached: i64,
+    /// The part of the completion that was reasoning.
+    pub reasoning: i64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Usage) {
+        self.prompt += other.prompt;
+        self.completion += other.completion;
+        self.cached += other.cached;
+        self.reasoning += other.reasoning;
+    }
+}
+
+#[derive(Serialize)]
+struct UsageObject {
+    prompt_tokens: i64,
+    completion_tokens: i64,
+    total_tokens: i64,
+    prompt_token_details: PromptTokenDetails,
+    completion_tokens_details: CompletionTokensDetails,
+}
+
+#[derive(Serialize)]
+struct PromptTokenDetails {
+    cached_tokens: i64,
+}
+
+#[derive(Serialize)]
+struct CompletionTokensDetails {
+    reasoning_tokens: i64,
+}
+
+impl From<Usage> for UsageObject {
+    fn from(usage: Usage) -> Self {
+        Self {
+            prompt_tokens: usage.prompt,
+            completion_tokens: usage.completion,
+            total_tokens: usage.prompt + usage.completion,
+            prompt_token_details: PromptTokenDetails { cached_tokens: usage.cached },
+            completion_tokens_details: CompletionTokensDetails { reasoning_tokens: usage.reasoning },
+        }
+    }
+}
