@@ -76,7 +76,7 @@ pub async fn execute(engine: &Engine, mut leased: LeasedRun) {
         Execution { engine, executing, top: top.unwrap_or(leased.ord), leased, reply: Reply::default() };
     let stop = match top {
         Some(_) => {
-            execution.publish(|| RunEvent::Run(RunEventName::InProgress, execution.leased.run.clone()));
+            execution.publish(|| RunEvent::run(RunEventName::InProgress, execution.leased.run.clone()));
             execution.run().await.err()
         }
         None => Some(execution.why_refused().await),
@@ -359,7 +359,7 @@ impl Execution<'_> {
         self.leased.run = run;
         if changed {
             let run = &self.leased.run;
-            self.publish(|| RunEvent::Run(RunEventName::of(run.status), run.clone()));
+            self.publish(|| RunEvent::run(RunEventName::of(run.status), run.clone()));
             self.engine.hub.close(&run.id);
         }
         Ok(())
@@ -402,7 +402,7 @@ impl Execution<'_> {
         if status == RunStatus::Cancelled {
             run.status = RunStatus::Cancelling;
             let cancelling = run.clone();
-            self.publish(|| RunEvent::Run(RunEventName::Cancelling, cancelling));
+            self.publish(|| RunEvent::run(RunEventName::Cancelling, cancelling));
             run.cancelled_at = Some(now());
         }
         let closed = self.interrupt_step(step_status, reason, error.as_ref());

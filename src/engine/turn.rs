@@ -231,11 +231,11 @@ impl Execution<'_> {
             return Err(self.why_refused().await);
         }
         for name in [StepEventName::Created, StepEventName::InProgress] {
-            self.publish(|| RunEvent::Step(name, open.step.clone()));
+            self.publish(|| RunEvent::step(name, open.step.clone()));
         }
         if let Some(message) = &open.message {
             for name in [MessageEventName::Created, MessageEventName::InProgress] {
-                self.publish(|| RunEvent::Message(name, message.clone()));
+                self.publish(|| RunEvent::message(name, message.clone()));
             }
         }
         self.reply.open = Some(open);
@@ -322,7 +322,7 @@ impl Execution<'_> {
                 MessageStatus::Completed => MessageEventName::Completed,
                 MessageStatus::Incomplete | MessageStatus::InProgress => MessageEventName::Incomplete,
             };
-            self.publish(|| RunEvent::Message(name, message.clone()));
+            self.publish(|| RunEvent::message(name, message.clone()));
         }
         let name = match closed.step.status {
             RunStepStatus::Completed => StepEventName::Completed,
@@ -331,7 +331,7 @@ impl Execution<'_> {
             RunStepStatus::Failed => StepEventName::Failed,
             RunStepStatus::InProgress => return,
         };
-        self.publish(|| RunEvent::Step(name, closed.step.clone()));
+        self.publish(|| RunEvent::step(name, closed.step.clone()));
     }
 }
 

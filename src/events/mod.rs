@@ -14,14 +14,15 @@ use crate::types::run::{Run, RunStatus};
 use crate::types::run_step::RunStep;
 use crate::types::thread::Thread;
 
-/// An event of a run. Objects are canonical; the stream's writer shows them in the reader's contract.
+/// An event of a run. Objects are canonical; the stream's writer shows them in the reader's contract. They
+/// are boxed, so that the many small pieces of a reply stay small.
 #[derive(Debug, Clone)]
 pub enum RunEvent {
-    ThreadCreated(Thread),
-    Run(RunEventName, Run),
-    Step(StepEventName, RunStep),
+    ThreadCreated(Box<Thread>),
+    Run(RunEventName, Box<Run>),
+    Step(StepEventName, Box<RunStep>),
     StepDelta(StepDelta),
-    Message(MessageEventName, Message),
+    Message(MessageEventName, Box<Message>),
     MessageDelta(MessageDelta),
     /// The stream itself broke while the run lives.
     Error(ErrorBody),
@@ -119,6 +120,18 @@ impl MessageEventName {
 }
 
 impl RunEvent {
+    pub fn run(name: RunEventName, run: Run) -> Self {
+        RunEvent::Run(name, Box::new(run))
+    }
+
+    pub fn step(name: StepEventName, step: RunStep) -> Self {
+        RunEvent::Step(name, Box::new(step))
+    }
+
+    pub fn message(name: MessageEventName, message: Message) -> Self {
+        RunEvent::Message(name, Box::new(message))
+    }
+
     /// The name on the `event:` line. v1 knows no incomplete run.
     pub const fn name(&self, dialect: Dialect) -> &'static str {
         match self {

@@ -14,10 +14,10 @@ pub const DONE: &[u8] = b"event: done\ndata: [DONE]\n\n";
 pub fn encode(event: &RunEvent, dialect: Dialect) -> Result<Bytes, serde_json::Error> {
     let name = event.name(dialect);
     match event {
-        RunEvent::ThreadCreated(thread) => write(name, &InDialect(dialect, thread)),
-        RunEvent::Run(_, run) => write(name, &InDialect(dialect, run)),
-        RunEvent::Step(_, step) => write(name, &InDialect(dialect, step)),
-        RunEvent::Message(_, message) => write(name, &InDialect(dialect, message)),
+        RunEvent::ThreadCreated(thread) => write(name, &InDialect(dialect, thread.as_ref())),
+        RunEvent::Run(_, run) => write(name, &InDialect(dialect, run.as_ref())),
+        RunEvent::Step(_, step) => write(name, &InDialect(dialect, step.as_ref())),
+        RunEvent::Message(_, message) => write(name, &InDialect(dialect, message.as_ref())),
         RunEvent::StepDelta(delta) => write(name, delta),
         RunEvent::MessageDelta(delta) => write(name, delta),
         RunEvent::Error(body) => write(name, body),

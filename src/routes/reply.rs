@@ -109,7 +109,7 @@ impl Reader {
     async fn look(&self) -> Option<RunEvent> {
         match runs::get(&self.state.db, &self.project, &self.thread_id, &self.run_id).await {
             Ok(run) if run.status.is_terminal() || run.status == RunStatus::RequiresAction => {
-                Some(RunEvent::Run(RunEventName::of(run.status), run))
+                Some(RunEvent::run(RunEventName::of(run.status), run))
             }
             Ok(_) => None,
             Err(error @ Error::NotFound { .. }) => Some(RunEvent::Error(error.body())),

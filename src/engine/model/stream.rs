@@ -232,11 +232,15 @@ impl Calls {
         let id = call.id.unwrap_or_default();
         let function = call.function.unwrap_or_default();
         let name = function.name.unwrap_or_default();
-        let continued = self.0.iter().rposition(|known| {
-            let same_index = call.index.is_none() || known.upstream_index == call.index;
-            let same_id = id.is_empty() || known.upstream_id == id || known.upstream_id.is_empty();
-            same_index && same_id && !(call.index.is_none() && !name.is_empty())
-        });
+        // Without an index a name begins a call; with one, another id does.
+        let continued = if call.index.is_none() && !name.is_empty() {
+            None
+        } else {
+            self.0.iter().rposition(|known| {
+                let same_index = call.index.is_none() || known.upstream_index == call.index;
+                same_index && (id.is_empty() || known.upstream_id.is_empty() || known.upstream_id == id)
+            })
+        };
         let index = match continued {
             Some(index) => index,
             None => {

@@ -90,7 +90,7 @@ pub async fn create_thread_and_run(
     let inserted = insert(&mut *tx, &leased, leased.ord, node).await?;
     let is_leased = inserted.ok_or_else(|| Error::Internal("a new thread was not free".to_owned()))?;
     tx.commit().await?;
-    context.hub.publish(&leased.run.id, || RunEvent::ThreadCreated(thread));
+    context.hub.publish(&leased.run.id, || RunEvent::ThreadCreated(Box::new(thread)));
     announce(context, &leased.run);
     hand_over(context, leased.clone(), slot.filter(|_| is_leased));
     Ok(Created { run: leased.run, events })
@@ -286,7 +286,7 @@ async fn insert(
 /// Publishes that the run is there and queued, before its worker can publish anything.
 fn announce(context: &Context, run: &Run) {
     for name in [RunEventName::Created, RunEventName::Queued] {
-        context.hub.publish(&run.id, || RunEvent::Run(name, run.clone()));
+        context.hub.publish(&run.id, || RunEvent::run(name, run.clone()));
     }
 }
 

@@ -39,7 +39,7 @@ pub async fn cancel(context: &Context, project: &str, thread_id: &str, id: &str)
 
     match ended {
         Some(ended) => {
-            context.hub.publish(id, || RunEvent::Run(RunEventName::Cancelling, run.clone()));
+            context.hub.publish(id, || RunEvent::run(RunEventName::Cancelling, run.clone()));
             announce(context, ended);
         }
         // The worker publishes what follows, wherever it is.
@@ -179,7 +179,7 @@ fn announce(context: &Context, ended: Ended) {
     let Ended { run, message, step, end } = ended;
     let id = run.id.clone();
     if let Some(message) = message {
-        context.hub.publish(&id, || RunEvent::Message(MessageEventName::Incomplete, message));
+        context.hub.publish(&id, || RunEvent::message(MessageEventName::Incomplete, message));
     }
     if let Some(step) = step {
         let name = match end {
@@ -187,13 +187,13 @@ fn announce(context: &Context, ended: Ended) {
             End::Expired => StepEventName::Expired,
             End::Exhausted => StepEventName::Failed,
         };
-        context.hub.publish(&id, || RunEvent::Step(name, step));
+        context.hub.publish(&id, || RunEvent::step(name, step));
     }
     let name = match end {
         End::Cancelled => RunEventName::Cancelled,
         End::Expired => RunEventName::Expired,
         End::Exhausted => RunEventName::Failed,
     };
-    context.hub.publish(&id, || RunEvent::Run(name, run));
+    context.hub.publish(&id, || RunEvent::run(name, run));
     context.hub.close(&id);
 }

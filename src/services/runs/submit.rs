@@ -37,8 +37,8 @@ pub async fn submit_tool_outputs(
     let is_leased = requeue(&mut *tx, &mut leased, slot.is_some().then(|| context.slots.node())).await?;
     tx.commit().await?;
 
-    context.hub.publish(id, || RunEvent::Step(StepEventName::Completed, step));
-    context.hub.publish(id, || RunEvent::Run(RunEventName::Queued, leased.run.clone()));
+    context.hub.publish(id, || RunEvent::step(StepEventName::Completed, step));
+    context.hub.publish(id, || RunEvent::run(RunEventName::Queued, leased.run.clone()));
     hand_over(context, leased.clone(), slot.filter(|_| is_leased));
     Ok(Created { run: leased.run, events })
 }
