@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::signal::unix::{SignalKind, signal};
@@ -104,7 +104,7 @@ pub enum Error {
 /// Runs a command to its end.
 pub async fn run(cli: Cli) -> Result<(), Error> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for warning in config::unknown_names(names) {
+    for warning in config::unknown_names(&Cli::command(), names) {
         tracing::warn!("{warning}");
     }
     match cli.command {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use secrecy::SecretString;
 
 use crate::dialect::Dialect;
@@ -178,10 +178,10 @@ impl FromStr for Aliases {
 const OTHER_NAMES: &[&str] = &["LOCUM_LOG", "LOCUM_LOG_FORMAT"];
 
 /// Sentences about `LOCUM_*` names in the environment that nothing reads. Those that Kubernetes makes
-/// for a Service called locum are expected and passed over.
-pub fn unknown_names(names: impl Iterator<Item = String>) -> Vec<String> {
+/// for a Service called locum are expected and passed over. `command` is the whole command line.
+pub fn unknown_names(command: &clap::Command, names: impl Iterator<Item = String>) -> Vec<String> {
     let mut known: Vec<String> = OTHER_NAMES.iter().map(|name| (*name).to_owned()).collect();
-    collect_names(&crate::cli::Cli::command(), &mut known);
+    collect_names(command, &mut known);
     names
         .filter(|name| name.starts_with("LOCUM_") && !known.contains(name))
         .filter(|name| !name.starts_with("LOCUM_PORT") && !name.starts_with("LOCUM_SERVICE_"))
@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn a_mistyped_name_is_told_the_nearest() {
         let names = ["LOCUM_WORKER", "LOCUM_PORT_8080_TCP", "LOCUM_SERVICE_HOST", "LOCUM_BIND", "PATH"];
-        let warnings = unknown_names(names.into_iter().map(str::to_owned));
+        let command = Config::augment_args(clap::Command::new("serve"));
+        let warnings = unknown_names(&command, names.into_iter().map(str::to_owned));
         assert_eq!(warnings, ["LOCUM_WORKER is no setting of Locum; did you mean LOCUM_WORKERS?"]);
     }
 }

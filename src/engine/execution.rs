@@ -144,7 +144,7 @@ impl Execution<'_> {
             };
             if error.kind == ModelErrorKind::ContextExceeded && halvings < HALVINGS && self.reply.is_empty() {
                 halvings += 1;
-                history_limit = Some(prompt.history_tokens / 2);
+                history_limit = Some(prompt.history_tokens() / 2);
                 continue;
             }
             if !error.is_transient() || retries >= RETRIES {
@@ -176,23 +176,38 @@ impl Execution<'_> {
     async fn unless_interrupted<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Stop> {
         let left = self.leased.expires_at - time::OffsetDateTime::now_utc();
         let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
-        tokio::select! {
-            biased;
-            () = self.executing.interrupted() => Err(self.why_refused().await),
-            () = tokio::time::sleep(left) => Err(Stop::Expired),
-            value = waiting => Ok(value),
+        tokio::pin!(waiting);
+        let expiry = tokio::time::sleep(left);
+        tokio::pin!(expiry);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.executing.interrupted() => match self.stop_asked().await {
+                    Some(stop) => return Err(stop),
+                    None => continue,
+                },
+                () = &mut expiry => return Err(Stop::Expired),
+                value = &mut waiting => return Ok(value),
+            }
         }
     }
 
-    /// Why the engine may not go on, after a write did nothing or somebody knocked.
-    pub async fn why_refused(&self) -> Stop {
+    /// Whether the engine may go on, after somebody knocked.
+    async fn stop_asked(&self) -> Option<Stop> {
         match progress::hold(self.db(), &self.leased).await {
-            Ok(Hold::Cancelling) => Stop::Cancelled,
-            Ok(Hold::Lost) => Stop::Lost,
-            // The lease holds, yet the write did nothing: what it changes is gone.
-            Ok(Hold::Held) => Stop::server_error("What the run was writing was deleted."),
-            Err(error) => error.into(),
+            Ok(Hold::Held) => None,
+            Ok(Hold::Cancelling) => Some(Stop::Cancelled),
+            Ok(Hold::Lost) => Some(Stop::Lost),
+            Ok(Hold::Gone) => Some(Stop::Gone),
+            Err(error) => Some(error.into()),
         }
+    }
+
+    /// Why a write of the engine did nothing.
+    pub async fn why_refused(&self) -> Stop {
+        // The lease holds, yet the write did nothing: what it changes is gone.
+        let deleted = || Stop::server_error("What the run was writing was deleted.");
+        self.stop_asked().await.unwrap_or_else(deleted)
     }
 
     /// A reply that broke off is done anew: what is stored of it goes, and a reader is told that it ended.
@@ -384,6 +399,12 @@ impl Execution<'_> {
         let (status, step_status, reason, error) = match stop {
             Stop::Lost => {
                 tracing::info!(run.id = self.leased.run.id, "the run is no longer this node's");
+                return;
+            }
+            Stop::Gone => {
+                let body = crate::services::runs::not_found(&self.leased.run.id).body();
+                self.publish(|| RunEvent::Error(body));
+                self.engine.hub.close(&self.leased.run.id);
                 return;
             }
             Stop::Abandoned => return,

@@ -12,8 +12,10 @@ pub enum Stop {
     Expired,
     /// It failed, for this reason.
     Failed(LastError),
-    /// The lease is another's, or the run is gone: nothing more may be written.
+    /// The lease is another's: nothing more may be written.
     Lost,
+    /// The run was deleted with its thread.
+    Gone,
     /// The database does not take what the engine has to write. The lease lapses and the run is redone.
     Abandoned,
 }

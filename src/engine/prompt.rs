@@ -24,12 +24,18 @@ const PAGE: i64 = 50;
 /// The share of the context window that is kept for the reply where the run names no maximum.
 const REPLY_SHARE: i64 = 4;
 
-/// A prompt, and what it is expected to cost.
+/// A prompt, and the history in it.
 pub struct Prompt {
     /// The body of `createChatCompletion`.
     pub body: Value,
-    /// Tokens of the history; what to halve when the upstream finds the prompt too long.
-    pub history_tokens: i64,
+    history: Vec<HistoryMessage>,
+}
+
+impl Prompt {
+    /// Tokens of the history, counted: what to halve when the upstream finds the prompt too long.
+    pub fn history_tokens(&self) -> i64 {
+        self.history.iter().map(|message| tokens::of_content(&message.content, tokens::count)).sum()
+    }
 }
 
 /// What bounds a prompt.
@@ -47,16 +53,13 @@ pub async fn build(db: &PgPool, leased: &LeasedRun, bounds: Bounds<'_>) -> Resul
     let run = &leased.run;
     let turns = said_by_run(db, leased).await?;
     let offer = tools::offer(run, leased.turns > 0)?;
-    let fixed = fixed_tokens(run, &turns, &offer);
     let left = tokens_left(leased);
     let reply = left.completion.unwrap_or(i64::MAX).min(bounds.window / REPLY_SHARE);
     let room = bounds.window - reply;
-    let room = left.prompt.map_or(room, |prompt| room.min(prompt)) - fixed;
-    let budget = bounds.history_limit.map_or(room, |limit| room.min(limit)).max(0);
+    let room = left.prompt.map_or(room, |prompt| room.min(prompt));
+    let budget = Budget::new(room, bounds.history_limit, fixed_texts(run, &turns, &offer));
 
     let history = history(db, leased, budget).await?;
-    let history_tokens =
-        history.iter().map(|message| tokens::of_content(&message.content, tokens::at_most)).sum();
     let mut conversation = Vec::with_capacity(history.len() + turns.len() + 1);
     if let Some(instructions) = run.instructions.as_ref().filter(|text| !text.is_empty()) {
         conversation.push(json!({ "role": "system", "content": instructions }));
@@ -64,7 +67,7 @@ pub async fn build(db: &PgPool, leased: &LeasedRun, bounds: Bounds<'_>) -> Resul
     conversation.extend(history.iter().rev().map(|message| chat_message(message.role, &message.content)));
     conversation.extend(turns);
     let body = body(run, bounds.model, conversation, &offer, left.completion);
-    Ok(Prompt { body, history_tokens })
+    Ok(Prompt { body, history })
 }
 
 /// What is left of the run's maxima, in tokens.
@@ -82,15 +85,14 @@ pub fn tokens_left(leased: &LeasedRun) -> TokensLeft {
     }
 }
 
-fn fixed_tokens(run: &Run, turns: &[Value], offer: &Offer) -> i64 {
-    let instructions = run.instructions.as_deref().map_or(0, tokens::count) + tokens::PER_MESSAGE;
-    let turns: i64 = turns.iter().map(|message| tokens::count(&message.to_string())).sum();
-    let tools: i64 = offer.tools.iter().map(|tool| tokens::count(&tool.to_string())).sum();
-    instructions + turns + tools
+/// What the prompt holds beside the history.
+fn fixed_texts(run: &Run, turns: &[Value], offer: &Offer) -> Vec<String> {
+    let instructions = run.instructions.clone().into_iter();
+    instructions.chain(turns.iter().chain(&offer.tools).map(Value::to_string)).collect()
 }
 
 /// The history, newest first.
-async fn history(db: &PgPool, leased: &LeasedRun, budget: i64) -> Result<Vec<HistoryMessage>, Stop> {
+async fn history(db: &PgPool, leased: &LeasedRun, mut budget: Budget) -> Result<Vec<HistoryMessage>, Stop> {
     let run = &leased.run;
     let most = match run.truncation_strategy.kind {
         TruncationKind::LastMessages => run.truncation_strategy.last_messages.unwrap_or(i64::MAX),
@@ -98,7 +100,6 @@ async fn history(db: &PgPool, leased: &LeasedRun, budget: i64) -> Result<Vec<His
     };
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut kept: Vec<HistoryMessage> = Vec::new();
-    let mut budget = Budget::new(budget);
     let mut below = Uuid::max();
     loop {
         let page = messages::history(db, &run.thread_id, &run.id, below, PAGE).await?;
@@ -120,32 +121,50 @@ async fn history(db: &PgPool, leased: &LeasedRun, budget: i64) -> Result<Vec<His
     }
 }
 
-/// The history's budget. Lengths in bytes bound the tokens from above, so that nothing is counted until
-/// they no longer fit; then it is counted exactly.
+/// What the prompt may cost. Lengths in bytes bound the tokens from above, so that nothing is counted
+/// (and the vocabulary not even loaded) until they no longer fit; then all is counted exactly.
 struct Budget {
+    /// Tokens of the whole prompt, and of its history alone.
     limit: i64,
+    history_limit: i64,
+    fixed_texts: Vec<String>,
+    fixed: i64,
     used: i64,
     exact: bool,
 }
 
 impl Budget {
-    fn new(limit: i64) -> Self {
-        Self { limit, used: 0, exact: false }
+    fn new(limit: i64, history_limit: Option<i64>, fixed_texts: Vec<String>) -> Self {
+        let fixed = tokens::PER_MESSAGE + fixed_texts.iter().map(|text| tokens::at_most(text)).sum::<i64>();
+        Self {
+            limit,
+            history_limit: history_limit.unwrap_or(i64::MAX),
+            fixed_texts,
+            fixed,
+            used: 0,
+            exact: false,
+        }
     }
 
     /// Whether the message fits as well, and if so takes its tokens.
     fn takes(&mut self, message: &HistoryMessage, kept: &[HistoryMessage]) -> bool {
         if !self.exact {
             let bound = self.used + tokens::of_content(&message.content, tokens::at_most);
-            if bound <= self.limit {
+            if self.fits(bound) {
                 self.used = bound;
                 return true;
             }
             self.exact = true;
+            self.fixed =
+                tokens::PER_MESSAGE + self.fixed_texts.iter().map(|text| tokens::count(text)).sum::<i64>();
             self.used = kept.iter().map(|message| tokens::of_content(&message.content, tokens::count)).sum();
         }
         self.used += tokens::of_content(&message.content, tokens::count);
-        self.used <= self.limit
+        self.fits(self.used)
+    }
+
+    fn fits(&self, history: i64) -> bool {
+        history <= self.history_limit && self.fixed.saturating_add(history) <= self.limit
     }
 }
 

@@ -18,7 +18,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 use crate::error::Error;
 use crate::state::AppState;
@@ -34,17 +34,18 @@ pub fn router(state: AppState, cors_origins: &[String]) -> Router {
         .merge(messages::router())
         .merge(runs::router())
         .merge(run_steps::router());
-    Router::new()
+    let mut router = Router::new()
         .nest("/v1", api.clone())
         .merge(api)
         .merge(health::router())
         .fallback(unknown_url)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(state.clone(), authenticate))
-        .layer(CatchPanicLayer::custom(after_panic))
-        .layer(cors(cors_origins))
-        .layer(middleware::from_fn(describe))
-        .with_state(state)
+        .layer(CatchPanicLayer::custom(after_panic));
+    if !cors_origins.is_empty() {
+        router = router.layer(cors(cors_origins));
+    }
+    router.layer(middleware::from_fn(describe)).with_state(state)
 }
 
 /// Without a valid key every path but the public ones is a 401, known or not.
@@ -116,6 +117,7 @@ fn cors(origins: &[String]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods(Any)
-        .allow_headers(Any)
+        // Mirrored: a wildcard does not cover Authorization (Fetch, "CORS protocol").
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(exposed.map(HeaderName::from_static))
 }

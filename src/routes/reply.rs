@@ -41,6 +41,7 @@ pub fn stream(
         thread_id: run.thread_id.clone(),
         run_id: run.id.clone(),
         events,
+        found_ended: false,
         ended: false,
         done: false,
     };
@@ -64,6 +65,9 @@ struct Reader {
     thread_id: String,
     run_id: String,
     events: Subscription,
+    /// A look found the run ended. Its last events may be on their way still, so that a second look,
+    /// after another silence, is what counts.
+    found_ended: bool,
     /// The last event was sent; `done` follows.
     ended: bool,
     done: bool,
@@ -83,12 +87,13 @@ impl Reader {
                 Ok(Some(event)) => break Some(event),
                 Ok(None) => break None,
                 // The run may have ended where this node does not hear of it.
-                Err(_) => {
-                    if let Some(event) = self.look().await {
+                Err(_) => match self.look().await {
+                    Some(event) if self.found_ended => {
                         self.ended = true;
                         break Some(Arc::new(event));
                     }
-                }
+                    found => self.found_ended = found.is_some(),
+                },
             }
         };
         let Some(event) = event else {

@@ -54,5 +54,5 @@ async fn delete(
     caller: Caller,
     Ids(id): Ids<String>,
 ) -> Result<Response, Error> {
-    json(caller.dialect, &threads::delete(&state.db, &caller.project.0, &id).await?)
+    json(caller.dialect, &threads::delete(&state.runs, &caller.project.0, &id).await?)
 }

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::messages::{self, NewMessage};
+use super::runs;
 use crate::error::Error;
 use crate::ids;
 use crate::types::thread::{CreateThread, ModifyThread, Thread};
@@ -136,13 +137,17 @@ pub async fn modify(db: &PgPool, project: &str, id: &str, request: ModifyThread)
     Ok(thread)
 }
 
-/// `deleteThread`, with all that is in it, a live run included: its engine finds its row gone and stops.
-pub async fn delete(db: impl PgExecutor<'_>, project: &str, id: &str) -> Result<Deleted, Error> {
-    let done = sqlx::query!("delete from threads where id = $1 and project_id = $2", id, project)
-        .execute(db)
-        .await?;
-    if done.rows_affected() == 0 {
-        return Err(not_found(id));
+/// `deleteThread`, with all that is in it, a live run included: its worker is told to stop.
+pub async fn delete(context: &runs::Context, project: &str, id: &str) -> Result<Deleted, Error> {
+    let active = sqlx::query_scalar!(
+        "delete from threads where id = $1 and project_id = $2 returning active_run_id",
+        id,
+        project,
+    )
+    .fetch_optional(&context.db)
+    .await?;
+    if let Some(run_id) = active.ok_or_else(|| not_found(id))? {
+        context.slots.interrupt(&run_id);
     }
     Ok(Deleted { id: id.to_owned(), object: "thread.deleted", deleted: true })
 }

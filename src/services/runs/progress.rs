@@ -258,22 +258,25 @@ pub enum Hold {
     Cancelling,
     /// The lease is this one still.
     Held,
-    /// The run is another lease's, has ended, or is gone.
+    /// The run is another lease's, or has ended.
     Lost,
+    /// The run was deleted with its thread.
+    Gone,
 }
 
 /// Whether this lease still holds.
 pub async fn hold(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<Hold, Error> {
-    let status = sqlx::query_scalar!(
-        "select status from runs where id = $1 and lease_token = $2 and lease_owner is not null",
+    let row = sqlx::query!(
+        r#"select status, lease_token = $2 and lease_owner is not null as "held!" from runs where id = $1"#,
         leased.run.id,
         leased.token,
     )
     .fetch_optional(db)
     .await?;
-    Ok(match status.as_deref() {
-        None => Hold::Lost,
-        Some("cancelling") => Hold::Cancelling,
+    Ok(match row {
+        None => Hold::Gone,
+        Some(row) if !row.held => Hold::Lost,
+        Some(row) if row.status == RunStatus::Cancelling.as_str() => Hold::Cancelling,
         Some(_) => Hold::Held,
     })
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
 
 use super::LeasedRun;
 
@@ -31,7 +30,7 @@ struct Inner {
 
 struct Entry {
     lease_token: i64,
-    interrupt: CancellationToken,
+    interrupt: Arc<Notify>,
 }
 
 /// A run under way on this node. Dropping it, also by a panic, takes the run off the heartbeat, so that
@@ -40,13 +39,14 @@ pub struct Executing {
     slots: Slots,
     run_id: String,
     lease_token: i64,
-    interrupt: CancellationToken,
+    interrupt: Arc<Notify>,
 }
 
 impl Executing {
-    /// Resolves when the worker is to look whether it may go on: asked to cancel, or the lease is lost.
+    /// Resolves, each time, when the worker is to look whether it may go on: asked to cancel, the lease lost,
+    /// or the thread deleted.
     pub async fn interrupted(&self) {
-        self.interrupt.cancelled().await;
+        self.interrupt.notified().await;
     }
 }
 
@@ -107,8 +107,8 @@ impl Slots {
 
     /// Registers a run as under way, until the guard is dropped.
     pub fn executing(&self, run_id: &str, lease_token: i64) -> Executing {
-        let interrupt = CancellationToken::new();
-        let entry = Entry { lease_token, interrupt: interrupt.clone() };
+        let interrupt = Arc::new(Notify::new());
+        let entry = Entry { lease_token, interrupt: Arc::clone(&interrupt) };
         self.lock().insert(run_id.to_owned(), entry);
         Executing { slots: self.clone(), run_id: run_id.to_owned(), lease_token, interrupt }
     }
@@ -121,7 +121,7 @@ impl Slots {
     /// Tells the worker of a run, if it is one of this node, to look whether it may go on.
     pub fn interrupt(&self, run_id: &str) {
         if let Some(entry) = self.lock().get(run_id) {
-            entry.interrupt.cancel();
+            entry.interrupt.notify_one();
         }
     }
 
