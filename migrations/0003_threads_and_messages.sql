@@ -38,4 +38,8 @@ create table messages (
 );
 
 create unique index messages_in_order on messages (thread_id, ord);
+-- What a prompt never loses, and what a run without instructions needs: what a user said last.
+create index messages_of_users on messages (thread_id, ord) where role = 'user';
 create index messages_of_run on messages (thread_id, run_id, ord) where run_id is not null;
+-- A turn writes one message at most, however often it is done anew.
+create unique index messages_of_turn on messages (run_id, turn) where run_id is not null;

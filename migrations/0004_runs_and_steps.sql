@@ -31,6 +31,11 @@ create table runs (
     status                  text not null check (status in
         ('queued', 'in_progress', 'requires_action', 'cancelling',
          'cancelled', 'failed', 'completed', 'incomplete', 'expired')),
+    -- Whether the run has not ended. The partial indexes below ask for it, and only queries over many runs
+    -- do too: a statement by id whose conditions implied an index's predicate would be planned over that
+    -- index whenever statistics come from an idle hour, and read every live run.
+    live                    boolean not null generated always as
+        (status in ('queued', 'in_progress', 'requires_action', 'cancelling')) stored,
     required_action         json,
     last_error_code         text check (last_error_code in ('server_error', 'rate_limit_exceeded', 'invalid_prompt')),
     last_error_message      text,
@@ -59,19 +64,17 @@ create table runs (
     check (lease_owner is null or status in ('queued', 'in_progress', 'cancelling')),
     check ((status = 'requires_action') = (required_action is not null)),
     check ((status = 'failed') <= (last_error_code is not null))
-);
+) with (fillfactor = 80);
 
 create unique index runs_in_order on runs (thread_id, ord);
 -- One live run per thread is a fact of the schema, not a check in code.
-create unique index runs_one_live_per_thread on runs (thread_id)
-    where status in ('queued', 'in_progress', 'requires_action', 'cancelling');
+create unique index runs_one_live_per_thread on runs (thread_id) where live;
 -- The queue: what a node claims from.
-create index runs_queued on runs (queued_at) where status = 'queued' and lease_owner is null;
--- What the heartbeat extends and what is taken back when a lease lapses.
-create index runs_leased on runs (lease_until) where lease_owner is not null;
+create index runs_queued on runs (queued_at) where live and status = 'queued' and lease_owner is null;
+-- What the heartbeat and the sweeper look at. Not on lease_until: a heartbeat then changes no index.
+create index runs_leased on runs (lease_owner) where live and lease_owner is not null;
 -- What the sweeper expires.
-create index runs_expiring on runs (expires_at)
-    where status in ('queued', 'in_progress', 'requires_action', 'cancelling');
+create index runs_expiring on runs (expires_at) where live;
 
 create table run_steps (
     id                 text collate "C" primary key,
@@ -85,8 +88,10 @@ create table run_steps (
     type               text not null check (type in ('message_creation', 'tool_calls')),
     status             text not null check (status in ('in_progress', 'cancelled', 'failed', 'completed', 'expired')),
     step_details       json not null,
-    -- The upstream's own ids of the calls, in their order: the next turn names them to it. Clients see ours.
-    upstream_call_ids  text[] not null default '{}',
+    -- The calls as the model made them and what it was answered, in their order: id, name, arguments,
+    -- output. The next turn repeats them to it word by word; clients see `step_details`, which for hosted
+    -- tools is something else.
+    model_calls        json not null default '[]',
     metadata           json not null,
     last_error_code    text check (last_error_code in ('server_error', 'rate_limit_exceeded')),
     last_error_message text,

@@ -88,7 +88,8 @@ impl App {
         let runs =
             runs::Context { db: db.clone(), slots, hub: Hub::default(), lifetime: config.runs.run_seconds };
         let model = Model::new(config.model.clone())?;
-        let engine = Engine::start(runs.clone(), model, config.runs.clone(), assignments);
+        let engine =
+            Engine::start(runs.clone(), database.keeper.clone(), model, config.runs.clone(), assignments);
 
         let stop = CancellationToken::new();
         let keepers = vec![

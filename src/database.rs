@@ -17,9 +17,14 @@ const OLDEST: i32 = 140_000;
 /// How long a request waits for a connection before it is told to come back.
 const ACQUIRE: Duration = Duration::from_secs(5);
 
+/// Connections of the heartbeat and the sweeper.
+const KEEPER: u32 = 2;
+
 /// A pool, and the private cluster behind it if there is one.
 pub struct Database {
     pub pool: PgPool,
+    /// A few connections of their own for what must not wait behind requests.
+    pub keeper: PgPool,
     cluster: Option<Cluster>,
 }
 
@@ -65,8 +70,11 @@ impl Database {
         };
         let connections = if purpose == Purpose::Serve { options.database_connections } else { 2 };
         let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE);
-        let database = match pool.connect_with(connect.application_name("locum")).await {
-            Ok(pool) => Self { pool, cluster },
+        let connect = connect.application_name("locum");
+        let keeper = PgPoolOptions::new().max_connections(KEEPER).acquire_timeout(ACQUIRE);
+        let keeper = keeper.connect_lazy_with(connect.clone());
+        let database = match pool.connect_with(connect).await {
+            Ok(pool) => Self { pool, keeper, cluster },
             Err(error) => {
                 stop(cluster).await;
                 return Err(Error::Connect(error));
@@ -93,6 +101,7 @@ impl Database {
 
     /// Closes the pool and stops the private cluster.
     pub async fn close(self) {
+        self.keeper.close().await;
         self.pool.close().await;
         stop(self.cluster).await;
     }

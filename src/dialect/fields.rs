@@ -43,6 +43,8 @@ impl Fields {
         })?;
         match value {
             Value::Object(map) => Ok(Self { map, path: String::new(), dialect }),
+            // What clients write that marshal an absent body.
+            Value::Null => Ok(Self { map: Map::new(), path: String::new(), dialect }),
             other => Err(Invalid::state(format!(
                 "Invalid type for the request body: expected an object, but got {} instead.",
                 kind_of(&other)
@@ -86,7 +88,7 @@ impl Fields {
         read: impl FnOnce(Value, At) -> Result<T, Invalid>,
     ) -> Result<T, Invalid> {
         match self.map.shift_remove(key) {
-            None => {
+            None | Some(Value::Null) => {
                 let path = self.path(key);
                 let message = format!("Missing required parameter: '{path}'.");
                 Err(Invalid::field(path, "missing_required_parameter", message))
@@ -113,13 +115,21 @@ impl Fields {
         self.map.shift_remove(key);
     }
 
-    /// Refuses what is left. `foreign` are fields that the other contract knows: for those the error
-    /// says which header to send.
-    pub fn finish(self, foreign: &[&str]) -> Result<(), Invalid> {
-        let Some(key) = self.map.keys().next() else { return Ok(()) };
+    /// Refuses what is left, but for nulls, which say that a field is absent. `foreign` are fields that
+    /// the other contract knows: empty ones say nothing either, and for others the error says which
+    /// header to send.
+    pub fn finish(self, foreign: Foreign) -> Result<(), Invalid> {
+        let foreign = match self.dialect {
+            Dialect::V1 => foreign.of_v2,
+            Dialect::V2 => foreign.of_v1,
+        };
+        let is_foreign = |key: &String| foreign.contains(&key.as_str());
+        let left =
+            self.map.iter().find(|(key, value)| !value.is_null() && !(is_foreign(key) && is_empty(value)));
+        let Some((key, _)) = left else { return Ok(()) };
         let path = self.path(key);
         let mut message = format!("Unknown parameter: '{path}'.");
-        if foreign.contains(&key.as_str()) {
+        if is_foreign(key) {
             let other = self.dialect.other().as_str();
             message = format!(
                 "Unknown parameter: '{path}'. It is a parameter of the {other} API. Please try again by setting the \
@@ -127,6 +137,26 @@ impl Fields {
             );
         }
         Err(Invalid::field(path, "unknown_parameter", message))
+    }
+}
+
+/// Fields that only one of the contracts knows.
+#[derive(Clone, Copy, Default)]
+pub struct Foreign {
+    pub of_v1: &'static [&'static str],
+    pub of_v2: &'static [&'static str],
+}
+
+impl Foreign {
+    /// Both contracts know the same fields.
+    pub const NONE: Foreign = Foreign { of_v1: &[], of_v2: &[] };
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
     }
 }
 
@@ -345,7 +375,10 @@ pub fn id(prefix: &'static str) -> impl Fn(Value, At) -> Result<String, Invalid>
 
 /// `metadata`: at most 16 pairs of strings, keys up to 64 and values up to 512 characters.
 pub fn metadata(value: Value, at: At) -> Result<Metadata, Invalid> {
-    let map = object(value, at)?;
+    let mut map = object(value, at)?;
+    if at.dialect == Dialect::V1 {
+        map.values_mut().for_each(as_v1_stored);
+    }
     if map.len() > METADATA_PAIRS {
         let message = format!(
             "Invalid '{}': too many properties. Expected an object with at most {METADATA_PAIRS} properties, but got \
@@ -371,4 +404,14 @@ pub fn metadata(value: Value, at: At) -> Result<Metadata, Invalid> {
         check_length(text, METADATA_VALUE, here)?;
     }
     Ok(map)
+}
+
+/// The hosted API of v1 took booleans and numbers in metadata and showed them as Python prints them.
+fn as_v1_stored(value: &mut Value) {
+    match value {
+        Value::Bool(true) => *value = Value::from("True"),
+        Value::Bool(false) => *value = Value::from("False"),
+        Value::Number(number) => *value = Value::from(number.to_string()),
+        _ => {}
+    }
 }

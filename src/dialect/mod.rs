@@ -45,8 +45,12 @@ impl Dialect {
         for value in headers.get_all("openai-beta") {
             let value = String::from_utf8_lossy(value.as_bytes());
             for entry in value.split(',') {
-                let Some(version) = entry.trim().strip_prefix("assistants=") else { continue };
-                dialect = Dialect::from_word(version).ok_or_else(|| Invalid {
+                let Some((feature, version)) = entry.split_once('=') else { continue };
+                if !feature.trim().eq_ignore_ascii_case("assistants") {
+                    continue;
+                }
+                let version = version.trim();
+                dialect = Dialect::from_word(&version.to_ascii_lowercase()).ok_or_else(|| Invalid {
                     message: format!(
                         "Invalid value in the header 'OpenAI-Beta': 'assistants={version}'. Supported values are: \
                          'assistants=v1' and 'assistants=v2'."

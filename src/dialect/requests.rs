@@ -4,12 +4,12 @@
 use serde_json::Value;
 
 use super::fields::{
-    At, Fields, array, boolean, check_length, check_not_empty, decimal, filled_text, id, integer, metadata,
-    short_text, text, word, wrong_type, wrong_word,
+    At, Fields, Foreign, array, boolean, check_length, check_not_empty, decimal, filled_text, id, integer,
+    metadata, short_text, text, word, wrong_type, wrong_word,
 };
 use super::tools::{
-    ASSISTANT_TOOLS, FILE_IDS, RUN_TOOLS, file_ids, reasoning_effort, response_format, tool, tool_choice,
-    tool_kind, tool_resources,
+    ASSISTANT_TOOLS, FILE_IDS, RUN_TOOLS, file_ids, modified_resources, reasoning_effort, response_format,
+    tool, tool_choice, tool_kind, tool_resources,
 };
 use super::{Dialect, Query};
 use crate::error::Invalid;
@@ -38,6 +38,14 @@ const MESSAGE_FILE_IDS: usize = 10;
 /// The API names no maximum for these; the size of a body bounds them.
 const MANY: usize = 100_000;
 
+const ASSISTANT_FIELDS: Foreign =
+    Foreign { of_v1: &["file_ids"], of_v2: &["tool_resources", "reasoning_effort"] };
+const THREAD_FIELDS: Foreign = Foreign { of_v1: &[], of_v2: &["tool_resources"] };
+const MESSAGE_FIELDS: Foreign = Foreign { of_v1: &["file_ids"], of_v2: &["attachments"] };
+const RUN_FIELDS: Foreign = Foreign { of_v1: &[], of_v2: &["parallel_tool_calls", "reasoning_effort"] };
+const THREAD_AND_RUN_FIELDS: Foreign =
+    Foreign { of_v1: &[], of_v2: &["tool_resources", "parallel_tool_calls", "reasoning_effort"] };
+
 /// The body of `createAssistant`.
 pub fn create_assistant(mut fields: Fields) -> Result<CreateAssistant, Invalid> {
     let request = CreateAssistant {
@@ -46,7 +54,7 @@ pub fn create_assistant(mut fields: Fields) -> Result<CreateAssistant, Invalid> 
         description: fields.optional("description", short_text(DESCRIPTION))?,
         instructions: fields.optional("instructions", short_text(INSTRUCTIONS))?,
         tools: fields.optional("tools", array(ASSISTANT_TOOLS, tool))?.unwrap_or_default(),
-        tool_resources: resources(&mut fields)?.into_option().unwrap_or_default(),
+        tool_resources: resources(&mut fields, tool_resources)?.into_option().unwrap_or_default(),
         metadata: fields.optional("metadata", metadata)?.unwrap_or_default(),
         temperature: fields.optional("temperature", decimal(0.0, 2.0))?,
         top_p: fields.optional("top_p", decimal(0.0, 1.0))?,
@@ -56,7 +64,7 @@ pub fn create_assistant(mut fields: Fields) -> Result<CreateAssistant, Invalid> 
             Dialect::V2 => fields.optional("reasoning_effort", reasoning_effort)?,
         },
     };
-    fields.finish(&["file_ids", "tool_resources", "reasoning_effort"])?;
+    fields.finish(ASSISTANT_FIELDS)?;
     Ok(request)
 }
 
@@ -68,7 +76,7 @@ pub fn modify_assistant(mut fields: Fields) -> Result<ModifyAssistant, Invalid> 
         description: fields.patch("description", short_text(DESCRIPTION))?,
         instructions: fields.patch("instructions", short_text(INSTRUCTIONS))?,
         tools: fields.patch("tools", array(ASSISTANT_TOOLS, tool))?,
-        tool_resources: resources(&mut fields)?,
+        tool_resources: resources(&mut fields, modified_resources)?,
         metadata: fields.patch("metadata", metadata)?,
         temperature: fields.patch("temperature", decimal(0.0, 2.0))?,
         top_p: fields.patch("top_p", decimal(0.0, 1.0))?,
@@ -78,14 +86,17 @@ pub fn modify_assistant(mut fields: Fields) -> Result<ModifyAssistant, Invalid> 
             Dialect::V2 => fields.patch("reasoning_effort", reasoning_effort)?,
         },
     };
-    fields.finish(&["file_ids", "tool_resources", "reasoning_effort"])?;
+    fields.finish(ASSISTANT_FIELDS)?;
     Ok(request)
 }
 
+/// Reads `tool_resources`, of a create or a modify request.
+type ReadResources = fn(Value, At) -> Result<ToolResources, Invalid>;
+
 /// `tool_resources` of v2, or the `file_ids` of a v1 assistant, which are the code interpreter's list.
-fn resources(fields: &mut Fields) -> Result<Patch<ToolResources>, Invalid> {
+fn resources(fields: &mut Fields, read: ReadResources) -> Result<Patch<ToolResources>, Invalid> {
     match fields.dialect() {
-        Dialect::V2 => fields.patch("tool_resources", tool_resources),
+        Dialect::V2 => fields.patch("tool_resources", read),
         Dialect::V1 => Ok(match fields.patch("file_ids", file_ids(FILE_IDS))? {
             Patch::Keep => Patch::Keep,
             Patch::Clear => Patch::Set(code_interpreter_files(Vec::new())),
@@ -102,28 +113,28 @@ fn code_interpreter_files(file_ids: Vec<String>) -> ToolResources {
 pub fn create_thread(mut fields: Fields) -> Result<CreateThread, Invalid> {
     let request = CreateThread {
         messages: fields.optional("messages", array(MANY, message))?.unwrap_or_default(),
-        tool_resources: thread_resources(&mut fields)?.into_option().unwrap_or_default(),
+        tool_resources: thread_resources(&mut fields, tool_resources)?.into_option().unwrap_or_default(),
         metadata: fields.optional("metadata", metadata)?.unwrap_or_default(),
     };
-    fields.finish(&["tool_resources"])?;
+    fields.finish(THREAD_FIELDS)?;
     Ok(request)
 }
 
 /// The body of `modifyThread`.
 pub fn modify_thread(mut fields: Fields) -> Result<ModifyThread, Invalid> {
     let request = ModifyThread {
-        tool_resources: thread_resources(&mut fields)?,
+        tool_resources: thread_resources(&mut fields, modified_resources)?,
         metadata: fields.patch("metadata", metadata)?,
     };
-    fields.finish(&["tool_resources"])?;
+    fields.finish(THREAD_FIELDS)?;
     Ok(request)
 }
 
 /// Threads of v1 have no resources of their own.
-fn thread_resources(fields: &mut Fields) -> Result<Patch<ToolResources>, Invalid> {
+fn thread_resources(fields: &mut Fields, read: ReadResources) -> Result<Patch<ToolResources>, Invalid> {
     match fields.dialect() {
         Dialect::V1 => Ok(Patch::Keep),
-        Dialect::V2 => fields.patch("tool_resources", tool_resources),
+        Dialect::V2 => fields.patch("tool_resources", read),
     }
 }
 
@@ -147,7 +158,7 @@ fn read_message(mut fields: Fields) -> Result<CreateMessage, Invalid> {
         Dialect::V2 => fields.optional("attachments", array(MANY, attachment))?.unwrap_or_default(),
     };
     let metadata = fields.optional("metadata", metadata)?.unwrap_or_default();
-    fields.finish(&["file_ids", "attachments"])?;
+    fields.finish(MESSAGE_FIELDS)?;
     Ok(CreateMessage { role, content, attachments, metadata })
 }
 
@@ -166,7 +177,7 @@ fn attachment(value: Value, at: At) -> Result<Attachment, Invalid> {
         file_id: fields.required("file_id", id("file"))?,
         tools: fields.optional("tools", array(RUN_TOOLS, attachment_tool))?.unwrap_or_default(),
     };
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(attachment)
 }
 
@@ -175,7 +186,7 @@ fn attachment_tool(value: Value, at: At) -> Result<AttachmentTool, Invalid> {
     let path = fields.path("type");
     let kind = fields.required("type", tool_kind)?;
     fields.ignore("file_search");
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     if kind == ToolKind::Function {
         return Err(wrong_word(&path, kind.as_str(), &["code_interpreter", "file_search"]));
     }
@@ -216,7 +227,7 @@ fn content_part(value: Value, at: At) -> Result<ContentPart, Invalid> {
         "image_file" => ContentPart::ImageFile { image_file: fields.required("image_file", image_file)? },
         _ => return Err(wrong_word(&fields.path("type"), &kind, TYPES)),
     };
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(part)
 }
 
@@ -227,7 +238,7 @@ fn part_text(value: Value, at: At) -> Result<String, Invalid> {
             let mut fields = Fields::of(value, at)?;
             fields.ignore("annotations");
             let text = fields.required("value", text)?;
-            fields.finish(&[])?;
+            fields.finish(Foreign::NONE)?;
             Value::String(text)
         }
         other => other,
@@ -240,7 +251,7 @@ fn part_text(value: Value, at: At) -> Result<String, Invalid> {
 fn image_url(value: Value, at: At) -> Result<ImageUrl, Invalid> {
     let mut fields = Fields::of(value, at)?;
     let image = ImageUrl { url: fields.required("url", url)?, detail: detail(&mut fields)? };
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(image)
 }
 
@@ -260,7 +271,7 @@ fn url(value: Value, at: At) -> Result<String, Invalid> {
 fn image_file(value: Value, at: At) -> Result<ImageFile, Invalid> {
     let mut fields = Fields::of(value, at)?;
     let image = ImageFile { file_id: fields.required("file_id", id("file"))?, detail: detail(&mut fields)? };
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(image)
 }
 
@@ -281,7 +292,7 @@ pub fn modify_run(fields: Fields) -> Result<ModifyRun, Invalid> {
 
 fn only_metadata(mut fields: Fields) -> Result<Patch<Metadata>, Invalid> {
     let patch = fields.patch("metadata", metadata)?;
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(patch)
 }
 
@@ -292,22 +303,19 @@ pub fn create_run(mut fields: Fields) -> Result<CreateRun, Invalid> {
     let mut request = read_run(&mut fields)?;
     request.additional_instructions = additional_instructions;
     request.additional_messages = additional_messages.unwrap_or_default();
-    fields.finish(RUN_FIELDS_OF_ONE_CONTRACT)?;
+    fields.finish(RUN_FIELDS)?;
     Ok(request)
 }
 
 /// The body of `createThreadAndRun`.
 pub fn create_thread_and_run(mut fields: Fields) -> Result<CreateThreadAndRun, Invalid> {
     let thread = fields.optional("thread", |value, at| create_thread(Fields::of(value, at)?))?;
-    let tool_resources = thread_resources(&mut fields)?.into_option();
+    let tool_resources = thread_resources(&mut fields, tool_resources)?.into_option();
     let mut run = read_run(&mut fields)?;
     run.tool_resources = tool_resources;
-    fields.finish(RUN_FIELDS_OF_ONE_CONTRACT)?;
+    fields.finish(THREAD_AND_RUN_FIELDS)?;
     Ok(CreateThreadAndRun { thread: thread.unwrap_or_default(), run })
 }
-
-const RUN_FIELDS_OF_ONE_CONTRACT: &[&str] =
-    &["tool_resources", "parallel_tool_calls", "reasoning_effort", "file_ids"];
 
 /// What the two ways to create a run share.
 fn read_run(fields: &mut Fields) -> Result<CreateRun, Invalid> {
@@ -342,7 +350,7 @@ fn truncation(value: Value, at: At) -> Result<TruncationStrategy, Invalid> {
         TruncationKind::Auto => fields.optional("last_messages", integer(1, i64::MAX))?,
         TruncationKind::LastMessages => Some(fields.required("last_messages", integer(1, i64::MAX))?),
     };
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(TruncationStrategy { kind, last_messages })
 }
 
@@ -353,7 +361,7 @@ pub fn submit_tool_outputs(mut fields: Fields) -> Result<SubmitToolOutputs, Inva
         stream: fields.optional("stream", boolean)?.unwrap_or(false),
     };
     fields.ignore("thread_id");
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(request)
 }
 
@@ -363,7 +371,7 @@ fn tool_output(value: Value, at: At) -> Result<ToolOutput, Invalid> {
         tool_call_id: fields.required("tool_call_id", text)?,
         output: fields.optional("output", text)?.unwrap_or_default(),
     };
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(output)
 }
 

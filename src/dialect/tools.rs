@@ -1,10 +1,10 @@
 //! Reading tools, their resources, and how a run may choose and answer with them.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Dialect;
 use super::fields::{
-    At, Fields, array, boolean, decimal, filled_text, id, integer, object, short_text, text, word,
+    At, Fields, Foreign, array, boolean, decimal, filled_text, id, integer, object, short_text, text, word,
     wrong_type, wrong_word,
 };
 use crate::error::Invalid;
@@ -67,7 +67,7 @@ pub fn tool(value: Value, at: At) -> Result<Tool, Invalid> {
         }
         ToolKind::Function => Tool::Function { function: fields.required("function", function)? },
     };
-    fields.finish(&["file_search"])?;
+    fields.finish(Foreign::NONE)?;
     Ok(tool)
 }
 
@@ -77,7 +77,7 @@ fn file_search(value: Value, at: At) -> Result<FileSearch, Invalid> {
         max_num_results: fields.optional("max_num_results", integer(1, 50))?,
         ranking_options: fields.optional("ranking_options", ranking_options)?.unwrap_or_default(),
     };
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(settings)
 }
 
@@ -100,7 +100,7 @@ pub fn ranking_options(value: Value, at: At) -> Result<RankingOptions, Invalid> 
             .unwrap_or(defaults.score_threshold),
         hybrid_search: fields.optional("hybrid_search", object)?.map(Value::Object),
     };
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(options)
 }
 
@@ -109,11 +109,19 @@ fn function(value: Value, at: At) -> Result<Function, Invalid> {
     let function = Function {
         name: fields.required("name", function_name)?,
         description: fields.optional("description", short_text(FUNCTION_DESCRIPTION))?,
-        parameters: fields.optional("parameters", object)?,
+        parameters: fields.optional("parameters", object)?.unwrap_or_else(no_parameters),
         strict: fields.optional("strict", boolean)?.unwrap_or(false),
     };
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(function)
+}
+
+/// What a function without parameters is echoed with.
+fn no_parameters() -> Map<String, Value> {
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), Value::from("object"));
+    schema.insert("properties".to_owned(), Value::Object(Map::new()));
+    schema
 }
 
 fn function_name(value: Value, at: At) -> Result<String, Invalid> {
@@ -133,25 +141,37 @@ pub fn file_ids(max: usize) -> impl Fn(Value, At) -> Result<Vec<String>, Invalid
     array(max, id("file"))
 }
 
-/// `tool_resources`.
+/// `tool_resources` of a create request: null means absent.
 pub fn tool_resources(value: Value, at: At) -> Result<ToolResources, Invalid> {
+    read_resources(value, at, None)
+}
+
+/// `tool_resources` of a modify request: null clears what a tool has.
+pub fn modified_resources(value: Value, at: At) -> Result<ToolResources, Invalid> {
+    read_resources(value, at, Some(ToolResources::cleared()))
+}
+
+/// Reads `tool_resources`; a tool that is null is as in `cleared`.
+fn read_resources(value: Value, at: At, cleared: Option<ToolResources>) -> Result<ToolResources, Invalid> {
+    let cleared = cleared.unwrap_or_default();
     let mut fields = Fields::of(value, at)?;
-    let resources = ToolResources {
-        code_interpreter: fields.optional("code_interpreter", |value, at| {
-            let mut fields = Fields::of(value, at)?;
-            let file_ids = fields.optional("file_ids", file_ids(FILE_IDS))?.unwrap_or_default();
-            fields.finish(&[])?;
-            Ok(CodeInterpreterResources { file_ids })
-        })?,
-        file_search: fields.optional("file_search", |value, at| {
-            let mut fields = Fields::of(value, at)?;
-            let stores = fields.optional("vector_store_ids", array(VECTOR_STORE_IDS, id("vs_")))?;
-            fields.finish(&[])?;
-            Ok(FileSearchResources { vector_store_ids: stores.unwrap_or_default() })
-        })?,
-    };
-    fields.finish(&[])?;
-    Ok(resources)
+    let code_interpreter = fields.patch("code_interpreter", |value, at| {
+        let mut fields = Fields::of(value, at)?;
+        let file_ids = fields.optional("file_ids", file_ids(FILE_IDS))?.unwrap_or_default();
+        fields.finish(Foreign::NONE)?;
+        Ok(CodeInterpreterResources { file_ids })
+    })?;
+    let file_search = fields.patch("file_search", |value, at| {
+        let mut fields = Fields::of(value, at)?;
+        let stores = fields.optional("vector_store_ids", array(VECTOR_STORE_IDS, id("vs_")))?;
+        fields.finish(Foreign::NONE)?;
+        Ok(FileSearchResources { vector_store_ids: stores.unwrap_or_default() })
+    })?;
+    fields.finish(Foreign::NONE)?;
+    Ok(ToolResources {
+        code_interpreter: code_interpreter.or_cleared(cleared.code_interpreter),
+        file_search: file_search.or_cleared(cleared.file_search),
+    })
 }
 
 /// `tool_choice`. v1 knows no `required`.
@@ -174,7 +194,7 @@ pub fn tool_choice(value: Value, at: At) -> Result<ToolChoice, Invalid> {
                 ToolKind::Function => Some(fields.required("function", |value, at| {
                     let mut fields = Fields::of(value, at)?;
                     let name = fields.required("name", function_name)?;
-                    fields.finish(&[])?;
+                    fields.finish(Foreign::NONE)?;
                     Ok(FunctionName { name })
                 })?),
                 _ => {
@@ -182,7 +202,7 @@ pub fn tool_choice(value: Value, at: At) -> Result<ToolChoice, Invalid> {
                     None
                 }
             };
-            fields.finish(&[])?;
+            fields.finish(Foreign::NONE)?;
             Ok(ToolChoice::Named(NamedToolChoice { kind, function }))
         }
         other => Err(wrong_type(at.path, "a string or an object", &other)),
@@ -210,21 +230,21 @@ pub fn response_format(value: Value, at: At) -> Result<ResponseFormat, Invalid> 
                 }
                 _ => return Err(wrong_word(&fields.path("type"), &kind, types)),
             };
-            fields.finish(&["json_schema"])?;
+            fields.finish(Foreign::NONE)?;
             Ok(format)
         }
         other => Err(wrong_type(at.path, "a string or an object", &other)),
     }
 }
 
-fn json_schema(value: Value, at: At) -> Result<serde_json::Map<String, Value>, Invalid> {
+fn json_schema(value: Value, at: At) -> Result<Map<String, Value>, Invalid> {
     let schema = object(value, at)?;
     let mut fields = Fields::of(Value::Object(schema.clone()), at)?;
     fields.required("name", function_name)?;
     fields.optional("description", text)?;
     fields.optional("schema", object)?;
     fields.optional("strict", boolean)?;
-    fields.finish(&[])?;
+    fields.finish(Foreign::NONE)?;
     Ok(schema)
 }
 

@@ -71,8 +71,7 @@ struct FunctionView<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parameters: Option<&'a Map<String, Value>>,
+    parameters: &'a Map<String, Value>,
 }
 
 fn tools(tools: &[Tool]) -> Vec<ToolView<'_>> {
@@ -85,7 +84,7 @@ fn tools(tools: &[Tool]) -> Vec<ToolView<'_>> {
                 function: FunctionView {
                     name: &function.name,
                     description: function.description.as_deref(),
-                    parameters: function.parameters.as_ref(),
+                    parameters: &function.parameters,
                 },
             },
         })

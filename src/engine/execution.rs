@@ -15,11 +15,12 @@ use super::outcome::Stop;
 use super::prompt::{self, Bounds, Prompt};
 use super::tools::{self, Answer};
 use super::turn::{self, Reply};
-use super::{Engine, tokens};
+use super::{Engine, retry, tokens};
 use crate::events::{RunEvent, RunEventName};
 use crate::ids;
 use crate::services::now;
 use crate::services::runs::LeasedRun;
+use crate::services::runs::ending::{self, End};
 use crate::services::runs::progress::{self, Hold, OpenStep};
 use crate::services::runs::slots::Executing;
 use crate::types::message::MessageIncompleteReason;
@@ -39,8 +40,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Times that the history is halved when the upstream finds the prompt too long.
 const HALVINGS: u32 = 2;
-/// Times that the last write of a run is tried again while the database is away.
-const WRITE_RETRIES: u32 = 3;
 
 /// A run under way.
 pub struct Execution<'a> {
@@ -63,26 +62,39 @@ enum Next {
 pub async fn execute(engine: &Engine, mut leased: LeasedRun) {
     let run_id = leased.run.id.clone();
     let executing = engine.slots.executing(&run_id, leased.token);
-    let top = match progress::start(&engine.db, &mut leased).await {
-        Ok(Some(top)) => Some(top),
-        // Cancelled before it began, or lost: the end below tells which.
-        Ok(None) => None,
+    let started = retry::until_lapsed(|| {
+        let mut leased = leased.clone();
+        async move { Ok(progress::start(&engine.db, &mut leased).await?.map(|top| (leased, top))) }
+    });
+    let top = match started.await {
+        Ok(Some((started, top))) => {
+            leased = started;
+            top
+        }
+        Ok(None) => return not_started(engine, &leased).await,
         Err(error) => {
             tracing::error!(%error, run.id = run_id, "a run could not be started; it is redone when its lease has lapsed");
             return;
         }
     };
-    let mut execution =
-        Execution { engine, executing, top: top.unwrap_or(leased.ord), leased, reply: Reply::default() };
-    let stop = match top {
-        Some(_) => {
-            execution.publish(|| RunEvent::run(RunEventName::InProgress, execution.leased.run.clone()));
-            execution.run().await.err()
-        }
-        None => Some(execution.why_refused().await),
-    };
-    if let Some(stop) = stop {
+    let mut execution = Execution { engine, executing, top, leased, reply: Reply::default() };
+    execution.publish(|| RunEvent::run(RunEventName::InProgress, execution.leased.run.clone()));
+    if let Err(stop) = execution.run().await {
         execution.end(stop).await;
+    }
+}
+
+/// The run was cancelled before its worker began, or is no longer this lease's. What an earlier attempt
+/// left open ends with it.
+async fn not_started(engine: &Engine, leased: &LeasedRun) {
+    let ended = retry::until_lapsed(async || match progress::hold(&engine.db, leased).await? {
+        Hold::Cancelling => {
+            ending::end(&engine.runs, &leased.run.id, End::Cancelled, Some(leased.token)).await
+        }
+        Hold::Held | Hold::Lost | Hold::Gone => Ok(()),
+    });
+    if let Err(error) = ended.await {
+        tracing::error!(%error, run.id = leased.run.id, "a cancelled run could not be ended yet");
     }
 }
 
@@ -92,7 +104,7 @@ impl Execution<'_> {
     }
 
     pub fn publish(&self, event: impl FnOnce() -> RunEvent) {
-        self.engine.hub.publish(&self.leased.run.id, event);
+        self.engine.hub.publish(&self.leased.run.id, self.leased.token, event);
     }
 
     /// A sort key above all that the thread and the run hold.
@@ -137,7 +149,7 @@ impl Execution<'_> {
         let (mut halvings, mut retries) = (0, 0);
         loop {
             let bounds = Bounds { model: &model, window, history_limit };
-            let prompt = prompt::build(self.db(), &self.leased, bounds).await?;
+            let prompt = retry::until_lapsed(|| prompt::build(self.db(), &self.leased, &bounds)).await??;
             let error = match self.converse(&prompt).await? {
                 Ok(finish) => return self.conclude(&prompt, finish).await,
                 Err(error) => error,
@@ -194,7 +206,7 @@ impl Execution<'_> {
 
     /// Whether the engine may go on, after somebody knocked.
     async fn stop_asked(&self) -> Option<Stop> {
-        match progress::hold(self.db(), &self.leased).await {
+        match retry::until_lapsed(|| progress::hold(self.db(), &self.leased)).await {
             Ok(Hold::Held) => None,
             Ok(Hold::Cancelling) => Some(Stop::Cancelled),
             Ok(Hold::Lost) => Some(Stop::Lost),
@@ -221,7 +233,7 @@ impl Execution<'_> {
             reason = error.message,
             "a reply broke off and is done anew"
         );
-        if !progress::drop_turn(self.db(), &self.leased).await? {
+        if !retry::until_lapsed(|| progress::drop_turn(self.db(), &self.leased)).await? {
             return Err(self.why_refused().await);
         }
         let last_error = error.last_error();
@@ -242,34 +254,32 @@ impl Execution<'_> {
             ..Usage::default()
         });
         self.leased.usage += usage;
-        self.leased.turns += 1;
+        let calls = !self.reply.calls.is_empty();
         match finish {
             FinishReason::ContentFilter => {
                 let message = "The model's reply was stopped by a content filter.".to_owned();
-                self.leased.turns -= 1;
                 self.end_filtered(LastError { code: LastErrorCode::ServerError, message }).await
             }
-            FinishReason::Length if self.reply.calls.is_empty() => {
-                self.open_message_late().await?;
-                let closed = self.truncate_message(MessageIncompleteReason::MaxTokens, usage);
-                self.settle_incomplete(RunIncompleteReason::MaxCompletionTokens, closed).await?;
-                Ok(Next::Settled)
-            }
-            FinishReason::Length => {
+            FinishReason::Stop if calls => self.conclude_calls(usage).await,
+            FinishReason::Length if calls => {
                 let error = LastError {
                     code: LastErrorCode::ServerError,
                     message: "The reply hit its maximum of tokens within a tool call.".to_owned(),
                 };
-                let closed = self.interrupt_step(
-                    RunStepStatus::Failed,
-                    MessageIncompleteReason::MaxTokens,
-                    Some(&error),
-                );
+                let reason = MessageIncompleteReason::MaxTokens;
+                let closed = self.interrupt_step(RunStepStatus::Failed, reason, Some(&error));
                 self.settle_incomplete(RunIncompleteReason::MaxCompletionTokens, closed).await?;
                 Ok(Next::Settled)
             }
-            FinishReason::Stop if self.reply.calls.is_empty() => {
-                self.open_message_late().await?;
+            FinishReason::Length => {
+                self.open_message().await?;
+                let closed = self.truncate_message(MessageIncompleteReason::MaxTokens, usage);
+                self.settle_incomplete(RunIncompleteReason::MaxCompletionTokens, closed).await?;
+                Ok(Next::Settled)
+            }
+            FinishReason::Stop => {
+                // A reply without a word is an empty message, so that every completed run has one.
+                self.open_message().await?;
                 let closed = self.complete_message(usage);
                 let mut run = self.leased.run.clone();
                 run.status = RunStatus::Completed;
@@ -277,17 +287,7 @@ impl Execution<'_> {
                 self.settle(run, closed).await?;
                 Ok(Next::Settled)
             }
-            FinishReason::Stop => self.conclude_calls(usage).await,
         }
-    }
-
-    /// A reply without a word is an empty message, so that every completed run has one.
-    async fn open_message_late(&mut self) -> Result<(), Stop> {
-        let turns = self.leased.turns;
-        self.leased.turns = turns - 1;
-        let opened = self.open_message().await;
-        self.leased.turns = turns;
-        opened
     }
 
     /// A content filter leaves an incomplete message and a failed run.
@@ -323,16 +323,16 @@ impl Execution<'_> {
                 }),
             }
         }
-        let upstream_call_ids = self.reply.calls.iter().map(|call| call.upstream_id.clone()).collect();
+        let model_calls = self.reply.model_calls();
         let Some(mut open) = self.reply.open.take() else {
             return Err(Stop::server_error("A tool call had no step."));
         };
         open.step.step_details = StepDetails::ToolCalls { tool_calls };
-        open.upstream_call_ids = upstream_call_ids;
+        open.model_calls = model_calls;
         let mut run = self.leased.run.clone();
         if required.is_empty() {
             turn::complete(&mut open.step, now(), usage);
-            self.settle(run, Some(open)).await?;
+            self.settle_turn(run, open).await?;
             return Ok(Next::Turn);
         }
         // Stored with the step already, shown when its outputs are there.
@@ -341,8 +341,14 @@ impl Execution<'_> {
         run.required_action = Some(RequiredAction::SubmitToolOutputs {
             submit_tool_outputs: RequiredToolOutputs { tool_calls: required },
         });
-        self.settle(run, Some(open)).await?;
+        self.settle_turn(run, open).await?;
         Ok(Next::Settled)
+    }
+
+    /// Settles with a reply that is stored whole: what follows is the next turn.
+    async fn settle_turn(&mut self, run: Run, closed: OpenStep) -> Result<(), Stop> {
+        self.leased.turns += 1;
+        self.settle(run, Some(closed)).await
     }
 
     async fn settle_incomplete(
@@ -363,7 +369,10 @@ impl Execution<'_> {
             run.expires_at = None;
             run.usage = Some(self.leased.usage);
         }
-        if !self.store(&run, closed.as_ref()).await? {
+        let stored = retry::until_lapsed(|| {
+            progress::settle(self.db(), &self.leased, &run, self.top, closed.as_ref())
+        });
+        if !stored.await? {
             self.reply.open = closed;
             return Err(self.why_refused().await);
         }
@@ -375,23 +384,9 @@ impl Execution<'_> {
         if changed {
             let run = &self.leased.run;
             self.publish(|| RunEvent::run(RunEventName::of(run.status), run.clone()));
-            self.engine.hub.close(&run.id);
+            self.engine.hub.close(&run.id, self.leased.token);
         }
         Ok(())
-    }
-
-    /// Writes a new state; tried again while the database is away, for this is the work of a whole turn.
-    async fn store(&self, run: &Run, closed: Option<&OpenStep>) -> Result<bool, Stop> {
-        let mut pause = FIRST_PAUSE;
-        for _ in 0..WRITE_RETRIES {
-            match progress::settle(self.db(), &self.leased, run, self.top, closed).await {
-                Ok(stored) => return Ok(stored),
-                Err(error) => tracing::warn!(%error, run.id = run.id, "a run could not be stored yet"),
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
-        Ok(progress::settle(self.db(), &self.leased, run, self.top, closed).await?)
     }
 
     /// Ends the run for a reason that is not the model's: its open message and step say so as well.
@@ -404,7 +399,7 @@ impl Execution<'_> {
             Stop::Gone => {
                 let body = crate::services::runs::not_found(&self.leased.run.id).body();
                 self.publish(|| RunEvent::Error(body));
-                self.engine.hub.close(&self.leased.run.id);
+                self.engine.hub.close(&self.leased.run.id, self.leased.token);
                 return;
             }
             Stop::Abandoned => return,

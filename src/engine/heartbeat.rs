@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
+
 use super::Engine;
 use crate::error::Error;
 use crate::services::runs::lease;
@@ -17,6 +19,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub async fn beat(engine: Arc<Engine>) {
     let mut beat = tokio::time::interval(BEAT);
     let mut look = tokio::time::interval(LOOK);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let result = tokio::select! {
             () = engine.abort.cancelled() => return,
@@ -36,7 +40,7 @@ async fn extend(engine: &Engine) -> Result<(), Error> {
         return Ok(());
     }
     let ids: Vec<String> = under_way.keys().cloned().collect();
-    let alive = lease::extend(&engine.db, engine.slots.node(), &ids).await?;
+    let alive = lease::extend(&engine.keeper, engine.slots.node(), &ids).await?;
     let alive: HashMap<String, lease::LiveLease> =
         alive.into_iter().map(|lease| (lease.id.clone(), lease)).collect();
     for (id, token) in &under_way {
@@ -51,7 +55,7 @@ async fn look_for_cancels(engine: &Engine) -> Result<(), Error> {
     if engine.slots.under_way().is_empty() {
         return Ok(());
     }
-    for id in lease::cancelling(&engine.db, engine.slots.node()).await? {
+    for id in lease::cancelling(&engine.keeper, engine.slots.node()).await? {
         engine.slots.interrupt(&id);
     }
     Ok(())

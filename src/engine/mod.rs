@@ -10,6 +10,7 @@ mod heartbeat;
 pub mod model;
 mod outcome;
 mod prompt;
+mod retry;
 mod sweeper;
 mod tokens;
 mod tools;
@@ -35,6 +36,8 @@ use model::Model;
 /// The engine of this node.
 pub struct Engine {
     db: PgPool,
+    /// Connections of the heartbeat and the sweeper alone: a busy server must not lose its leases.
+    keeper: PgPool,
     hub: Hub,
     slots: Slots,
     runs: runs::Context,
@@ -51,12 +54,14 @@ impl Engine {
     /// Starts the engine on what `assignments` brings and what the queue holds.
     pub fn start(
         runs: runs::Context,
+        keeper: PgPool,
         model: Model,
         options: RunOptions,
         assignments: UnboundedReceiver<Assignment>,
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
             db: runs.db.clone(),
+            keeper,
             hub: runs.hub.clone(),
             slots: runs.slots.clone(),
             runs,

@@ -11,12 +11,13 @@ use uuid::Uuid;
 use super::outcome::Stop;
 use super::tokens;
 use super::tools::{self, Offer, function};
+use crate::error::Error;
 use crate::services::messages::{self, HistoryMessage};
-use crate::services::run_steps;
+use crate::services::run_steps::{self, ModelCall};
 use crate::services::runs::LeasedRun;
 use crate::types::message::{ContentPart, Role};
 use crate::types::run::{Run, TruncationKind};
-use crate::types::run_step::{StepDetails, ToolCallKind};
+use crate::types::run_step::{StepDetails, ToolCall, ToolCallKind};
 use crate::types::tool::ResponseFormat;
 
 /// Messages of the history read at once.
@@ -48,11 +49,18 @@ pub struct Bounds<'a> {
     pub history_limit: Option<i64>,
 }
 
-/// Builds the prompt of the next turn.
-pub async fn build(db: &PgPool, leased: &LeasedRun, bounds: Bounds<'_>) -> Result<Prompt, Stop> {
+/// Builds the prompt of the next turn, unless the run asks for what cannot be.
+pub async fn build(
+    db: &PgPool,
+    leased: &LeasedRun,
+    bounds: &Bounds<'_>,
+) -> Result<Result<Prompt, Stop>, Error> {
     let run = &leased.run;
     let turns = said_by_run(db, leased).await?;
-    let offer = tools::offer(run, leased.turns > 0)?;
+    let offer = match tools::offer(run, leased.turns > 0) {
+        Ok(offer) => offer,
+        Err(stop) => return Ok(Err(stop)),
+    };
     let left = tokens_left(leased);
     let reply = left.completion.unwrap_or(i64::MAX).min(bounds.window / REPLY_SHARE);
     let room = bounds.window - reply;
@@ -67,7 +75,7 @@ pub async fn build(db: &PgPool, leased: &LeasedRun, bounds: Bounds<'_>) -> Resul
     conversation.extend(history.iter().rev().map(|message| chat_message(message.role, &message.content)));
     conversation.extend(turns);
     let body = body(run, bounds.model, conversation, &offer, left.completion);
-    Ok(Prompt { body, history })
+    Ok(Ok(Prompt { body, history }))
 }
 
 /// What is left of the run's maxima, in tokens.
@@ -92,7 +100,7 @@ fn fixed_texts(run: &Run, turns: &[Value], offer: &Offer) -> Vec<String> {
 }
 
 /// The history, newest first.
-async fn history(db: &PgPool, leased: &LeasedRun, mut budget: Budget) -> Result<Vec<HistoryMessage>, Stop> {
+async fn history(db: &PgPool, leased: &LeasedRun, mut budget: Budget) -> Result<Vec<HistoryMessage>, Error> {
     let run = &leased.run;
     let most = match run.truncation_strategy.kind {
         TruncationKind::LastMessages => run.truncation_strategy.last_messages.unwrap_or(i64::MAX),
@@ -101,7 +109,7 @@ async fn history(db: &PgPool, leased: &LeasedRun, mut budget: Budget) -> Result<
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut kept: Vec<HistoryMessage> = Vec::new();
     let mut below = Uuid::max();
-    loop {
+    'pages: loop {
         let page = messages::history(db, &run.thread_id, &run.id, below, PAGE).await?;
         let is_last = page.len() < usize::try_from(PAGE).unwrap_or(0);
         for message in page {
@@ -109,16 +117,22 @@ async fn history(db: &PgPool, leased: &LeasedRun, mut budget: Budget) -> Result<
             if message.content.is_empty() {
                 continue;
             }
-            let has_user = kept.iter().any(|message| message.role == Role::User);
-            if kept.len() >= most || (!budget.takes(&message, &kept) && has_user) {
-                return Ok(kept);
+            if kept.len() >= most || !budget.takes(&message, &kept) {
+                break 'pages;
             }
             kept.push(message);
         }
         if is_last {
-            return Ok(kept);
+            break;
         }
     }
+    if !kept.iter().any(|message| message.role == Role::User)
+        && let Some(newest) = messages::newest_of_user(db, &run.thread_id).await?
+    {
+        // It stays although it is over the budget; the upstream judges. What is newer stays before it.
+        kept.push(newest);
+    }
+    Ok(kept)
 }
 
 /// What the prompt may cost. Lengths in bytes bound the tokens from above, so that nothing is counted
@@ -198,7 +212,7 @@ fn text_of(part: &ContentPart) -> Option<&str> {
 
 /// What the run has said and called in the turns that are stored whole. The text and the calls of one
 /// turn are one message, as the model wrote them.
-async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Vec<Value>, Stop> {
+async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Vec<Value>, Error> {
     if leased.turns == 0 {
         return Ok(Vec::new());
     }
@@ -217,7 +231,7 @@ async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Vec<Value>, Stop
                 if text_turn != Some(step.turn) {
                     said.push(json!({ "role": "assistant", "content": null }));
                 }
-                let (calls, outputs) = exchange(tool_calls, &step.upstream_call_ids);
+                let (calls, outputs) = exchange(tool_calls, &step.model_calls);
                 if let Some(message) = said.last_mut() {
                     message["tool_calls"] = Value::Array(calls);
                 }
@@ -229,21 +243,18 @@ async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Vec<Value>, Stop
 }
 
 /// The calls of a step as the model made them, and their outputs as tool messages.
-fn exchange(
-    tool_calls: &[crate::types::run_step::ToolCall],
-    upstream_ids: &[String],
-) -> (Vec<Value>, Vec<Value>) {
-    let mut calls = Vec::new();
-    let mut outputs = Vec::new();
-    for (index, call) in tool_calls.iter().enumerate() {
-        let ToolCallKind::Function { function } = &call.call else { continue };
-        let id = upstream_ids.get(index).filter(|id| !id.is_empty()).unwrap_or(&call.id);
-        let arguments = function::arguments(&function.arguments);
-        calls.push(json!({ "id": id, "type": "function", "function": { "name": function.name, "arguments": arguments } }));
-        let output = function.output.as_deref().unwrap_or_default();
-        outputs.push(json!({ "role": "tool", "tool_call_id": id, "content": output }));
-    }
-    (calls, outputs)
+fn exchange(shown: &[ToolCall], calls: &[ModelCall]) -> (Vec<Value>, Vec<Value>) {
+    let calls = calls.iter().zip(shown).map(|(call, shown)| {
+        let submitted = match &shown.call {
+            ToolCallKind::Function { function } => function.output.as_deref(),
+            ToolCallKind::CodeInterpreter { .. } | ToolCallKind::FileSearch { .. } => None,
+        };
+        let output = call.output.as_deref().or(submitted).unwrap_or_default();
+        let function = json!({ "name": call.name, "arguments": function::arguments(&call.arguments) });
+        let made = json!({ "id": call.id, "type": "function", "function": function });
+        (made, json!({ "role": "tool", "tool_call_id": call.id, "content": output }))
+    });
+    calls.unzip()
 }
 
 fn body(run: &Run, model: &str, conversation: Vec<Value>, offer: &Offer, max_tokens: Option<i64>) -> Value {

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
+
 use super::Engine;
 use crate::error::Error;
 use crate::services::runs::ending::{self, End};
@@ -15,6 +17,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Sweeps until the engine stops.
 pub async fn sweep(engine: Arc<Engine>) {
     let mut tick = tokio::time::interval(SWEEP);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = engine.stop.cancelled() => return,
@@ -27,18 +30,21 @@ pub async fn sweep(engine: Arc<Engine>) {
 }
 
 async fn sweep_once(engine: &Engine) -> Result<(), Error> {
-    let taken_back = lease::take_back(&engine.db).await?;
+    let taken_back = lease::take_back(&engine.keeper).await?;
     if taken_back > 0 {
         tracing::warn!(runs = taken_back, "took back runs whose lease had lapsed");
         engine.slots.wake();
     }
-    for run in lease::overdue(&engine.db).await? {
+    for run in lease::overdue(&engine.keeper).await? {
         let end = match (run.cancelling, run.expired) {
             (true, _) => End::Cancelled,
             (false, true) => End::Expired,
             (false, false) => End::Exhausted,
         };
-        ending::end(&engine.runs, &run.id, end).await?;
+        // One run that cannot be ended must not keep the others from their end.
+        if let Err(error) = ending::end(&engine.runs, &run.id, end, None).await {
+            tracing::error!(%error, run.id, "a run could not be ended");
+        }
     }
     Ok(())
 }

@@ -6,11 +6,13 @@ use time::OffsetDateTime;
 use super::execution::Execution;
 use super::model::stream::ReplyEvent;
 use super::outcome::Stop;
+use super::retry;
 use crate::events::{
     ContentPartDelta, MessageDelta, MessageEventName, RunEvent, StepDelta, StepEventName, TextDelta,
 };
 use crate::ids;
 use crate::services::now;
+use crate::services::run_steps::ModelCall;
 use crate::services::runs::progress::{self, OpenStep};
 use crate::types::message::{ContentPart, Message, MessageIncompleteReason, MessageStatus, Role};
 use crate::types::run_step::{
@@ -65,6 +67,17 @@ impl Reply {
         content
     }
 
+    /// The calls as the model made them.
+    pub fn model_calls(&self) -> Vec<ModelCall> {
+        let calls = self.calls.iter().map(|call| ModelCall {
+            id: if call.upstream_id.is_empty() { call.id.clone() } else { call.upstream_id.clone() },
+            name: call.name.clone(),
+            arguments: call.arguments.clone(),
+            output: None,
+        });
+        calls.collect()
+    }
+
     /// The calls as the step shows them, without outputs.
     pub fn tool_calls(&self) -> Vec<ToolCall> {
         let calls = self.calls.iter().map(|call| {
@@ -116,9 +129,10 @@ impl Execution<'_> {
         }
         self.open_message().await?;
         let index = usize::from(!self.reply.text.is_empty());
+        let is_first = self.reply.refusal.is_empty();
         self.reply.refusal.push_str(refusal);
         self.reply.said.push_str(refusal);
-        self.publish_delta(index, || ContentPartDelta::Refusal { refusal: refusal.to_owned() });
+        self.publish_delta(index, || ContentPartDelta::Refusal { refusal: refusal.to_owned(), is_first });
         Ok(())
     }
 
@@ -159,7 +173,7 @@ impl Execution<'_> {
             message: Some(message),
             ord,
             turn: self.leased.turns,
-            upstream_call_ids: Vec::new(),
+            model_calls: Vec::new(),
         })
         .await
     }
@@ -172,7 +186,7 @@ impl Execution<'_> {
             let ord = self.next_ord();
             let step = self.new_step(ord, StepDetails::ToolCalls { tool_calls: Vec::new() });
             let turn = self.leased.turns;
-            self.open(OpenStep { step, message: None, ord, turn, upstream_call_ids: Vec::new() }).await?;
+            self.open(OpenStep { step, message: None, ord, turn, model_calls: Vec::new() }).await?;
         }
         let call = Call { id: ids::new_call_id(), upstream_id, name, arguments: String::new() };
         self.reply.said.push_str(&call.name);
@@ -227,7 +241,7 @@ impl Execution<'_> {
 
     /// Stores a step that begins, then publishes it.
     async fn open(&mut self, open: OpenStep) -> Result<(), Stop> {
-        if !progress::open_step(self.db(), &self.leased, &open).await? {
+        if !retry::until_lapsed(|| progress::open_step(self.db(), &self.leased, &open)).await? {
             return Err(self.why_refused().await);
         }
         for name in [StepEventName::Created, StepEventName::InProgress] {
@@ -246,7 +260,7 @@ impl Execution<'_> {
     async fn complete_message_before_calls(&mut self) -> Result<(), Stop> {
         // The turn's tokens are the tool step's: they come last and are known only then.
         let Some(closed) = self.complete_message(Usage::default()) else { return Ok(()) };
-        if !progress::close_step(self.db(), &self.leased, &closed).await? {
+        if !retry::until_lapsed(|| progress::close_step(self.db(), &self.leased, &closed)).await? {
             self.reply.open = Some(closed);
             return Err(self.why_refused().await);
         }
@@ -291,14 +305,14 @@ impl Execution<'_> {
             self.reply.content()
         };
         let calls = self.reply.tool_calls();
-        let upstream_call_ids = self.reply.calls.iter().map(|call| call.upstream_id.clone()).collect();
+        let model_calls = self.reply.model_calls();
         let mut open = self.reply.open.take()?;
         if let Some(message) = &mut open.message {
             message.content = content;
             mark_incomplete(message, reason, at);
         } else {
             open.step.step_details = StepDetails::ToolCalls { tool_calls: calls };
-            open.upstream_call_ids = upstream_call_ids;
+            open.model_calls = model_calls;
         }
         let step = &mut open.step;
         step.status = status;

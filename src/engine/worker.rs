@@ -70,9 +70,16 @@ fn spawn(engine: &Arc<Engine>, assignment: Assignment) {
     let abort = engine.abort.clone();
     tracker.spawn(async move {
         let Assignment { run, slot } = assignment;
+        // A worker that hangs past its run's end loses the lease; its slot must come back too.
+        let left = run.expires_at - time::OffsetDateTime::now_utc();
+        let left =
+            Duration::try_from(left).unwrap_or_default() + Duration::from_secs_f64(lease::OVERDUE_SECONDS);
+        let run_id = run.run.id.clone();
         tokio::select! {
             () = abort.cancelled() => {}
-            () = execution::execute(&engine, run) => {}
+            done = tokio::time::timeout(left, execution::execute(&engine, run)) => if done.is_err() {
+                tracing::error!(run.id = run_id, "the worker of a run hung and was given up");
+            }
         }
         let was_full = engine.slots.try_reserve().is_none();
         drop(slot);

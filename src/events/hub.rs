@@ -4,6 +4,10 @@
 //! loses nothing and delays nobody, and the memory is that of one run. A run that nobody watches has
 //! none: publishing costs a look into a map, and the event is not even made. A log belongs to its
 //! readers; when the last one leaves it goes.
+//!
+//! Logs are fenced as writes are: by the lease token. A log is opened for leases from a token on, takes
+//! what they publish, and nothing of an older one once a newer has published. So the end of one part of
+//! a run never lands in the stream of the next, and of two workers only the rightful one is heard.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,12 +16,13 @@ use tokio::sync::Notify;
 
 use super::RunEvent;
 
-/// The logs of the runs that are watched on this node.
+/// The logs of the runs that are watched on this node: of each run those not closed, oldest first.
 #[derive(Clone, Default)]
-pub struct Hub(Arc<Mutex<HashMap<String, Weak<Log>>>>);
+pub struct Hub(Arc<Mutex<HashMap<String, Vec<Weak<Log>>>>>);
 
-#[derive(Default)]
 struct Log {
+    /// The lowest lease token whose events belong here.
+    from: i64,
     state: Mutex<LogState>,
     grown: Notify,
 }
@@ -25,6 +30,8 @@ struct Log {
 #[derive(Default)]
 struct LogState {
     events: Vec<Arc<RunEvent>>,
+    /// The highest lease token that has published.
+    token: i64,
     /// No event follows in this part of the run.
     closed: bool,
 }
@@ -38,37 +45,61 @@ pub struct Subscription {
 }
 
 impl Hub {
-    /// Watches a run from now on. A log that an earlier part of the run has closed is not read again.
-    pub fn open(&self, run_id: &str) -> Subscription {
+    /// Watches a run for what leases from the token `from` on publish.
+    pub fn open(&self, run_id: &str, from: i64) -> Subscription {
         let mut logs = lock(&self.0);
-        let live = logs.get(run_id).and_then(Weak::upgrade).filter(|log| !lock(&log.state).closed);
-        let log = live.unwrap_or_default();
-        logs.insert(run_id.to_owned(), Arc::downgrade(&log));
+        let logs = logs.entry(run_id.to_owned()).or_default();
+        logs.retain(|log| log.strong_count() > 0);
+        let known = logs.iter().filter_map(Weak::upgrade).find(|log| log.from == from);
+        let log = known.unwrap_or_else(|| {
+            let log = Arc::new(Log { from, state: Mutex::default(), grown: Notify::new() });
+            logs.push(Arc::downgrade(&log));
+            log
+        });
         let next = lock(&log.state).events.len();
         Subscription { run_id: run_id.to_owned(), hub: self.clone(), log, next }
     }
 
-    /// Whether anybody watches the run on this node.
-    pub fn is_watched(&self, run_id: &str) -> bool {
-        self.log(run_id).is_some()
-    }
-
-    /// Adds an event to the log of a run, if it is watched.
-    pub fn publish(&self, run_id: &str, event: impl FnOnce() -> RunEvent) {
-        let Some(log) = self.log(run_id) else { return };
-        lock(&log.state).events.push(Arc::new(event()));
+    /// Adds an event of a lease to the log of its run, if it is watched.
+    pub fn publish(&self, run_id: &str, token: i64, event: impl FnOnce() -> RunEvent) {
+        let Some(log) = self.log(run_id, token) else { return };
+        let mut state = lock(&log.state);
+        if state.closed || token < state.token {
+            return;
+        }
+        state.token = token;
+        state.events.push(Arc::new(event()));
+        drop(state);
         log.grown.notify_waiters();
     }
 
     /// Ends the log: the run has ended or waits for its client. Readers read to its end.
-    pub fn close(&self, run_id: &str) {
-        let Some(log) = lock(&self.0).remove(run_id).and_then(|log| log.upgrade()) else { return };
-        lock(&log.state).closed = true;
+    pub fn close(&self, run_id: &str, token: i64) {
+        let Some(log) = self.log(run_id, token) else { return };
+        let mut state = lock(&log.state);
+        if token < state.token {
+            return;
+        }
+        state.closed = true;
+        drop(state);
+        self.forget(run_id, &log);
         log.grown.notify_waiters();
     }
 
-    fn log(&self, run_id: &str) -> Option<Arc<Log>> {
-        lock(&self.0).get(run_id).and_then(Weak::upgrade)
+    /// The newest log that takes events of this token.
+    fn log(&self, run_id: &str, token: i64) -> Option<Arc<Log>> {
+        let logs = lock(&self.0);
+        logs.get(run_id)?.iter().rev().filter_map(Weak::upgrade).find(|log| log.from <= token)
+    }
+
+    fn forget(&self, run_id: &str, log: &Arc<Log>) {
+        let mut all = lock(&self.0);
+        if let Some(logs) = all.get_mut(run_id) {
+            logs.retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(log)));
+            if logs.is_empty() {
+                all.remove(run_id);
+            }
+        }
     }
 }
 
@@ -97,12 +128,10 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut logs = lock(&self.hub.0);
-        // Only the last reader takes the entry away, and only its own log's.
-        if Arc::strong_count(&self.log) == 1
-            && logs.get(&self.run_id).is_some_and(|log| std::ptr::eq(log.as_ptr(), Arc::as_ptr(&self.log)))
-        {
-            logs.remove(&self.run_id);
+        // Only the last reader takes the entry away. One that a publisher outlives by a moment is swept
+        // by the next `open`, or lies in the map as a dead reference until the run is closed.
+        if Arc::strong_count(&self.log) == 1 {
+            self.hub.forget(&self.run_id, &self.log);
         }
     }
 }
@@ -123,11 +152,11 @@ mod tests {
     #[tokio::test]
     async fn every_reader_gets_every_event_and_the_end() {
         let hub = Hub::default();
-        let mut first = hub.open("run_1");
-        let mut second = hub.open("run_1");
-        hub.publish("run_1", event);
-        hub.publish("run_1", event);
-        hub.close("run_1");
+        let mut first = hub.open("run_1", 0);
+        let mut second = hub.open("run_1", 0);
+        hub.publish("run_1", 1, event);
+        hub.publish("run_1", 1, event);
+        hub.close("run_1", 1);
         for reader in [&mut first, &mut second] {
             assert!(reader.next().await.is_some());
             assert!(reader.next().await.is_some());
@@ -138,30 +167,46 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_waits_is_woken() {
         let hub = Hub::default();
-        let mut reader = hub.open("run_1");
+        let mut reader = hub.open("run_1", 0);
         let waiting = tokio::spawn(async move { reader.next().await.is_some() });
         tokio::task::yield_now().await;
-        hub.publish("run_1", event);
+        hub.publish("run_1", 1, event);
         assert!(waiting.await.unwrap());
     }
 
     #[test]
     fn nothing_is_made_for_a_run_that_nobody_watches() {
         let hub = Hub::default();
-        drop(hub.open("run_1"));
-        hub.publish("run_1", || panic!("nobody reads this"));
-        assert!(!hub.is_watched("run_1"));
+        drop(hub.open("run_1", 0));
+        hub.publish("run_1", 1, || panic!("nobody reads this"));
         assert!(lock(&hub.0).is_empty());
     }
 
     #[tokio::test]
-    async fn a_closed_log_is_not_read_again() {
+    async fn the_end_of_one_part_of_a_run_is_not_heard_in_the_next() {
         let hub = Hub::default();
-        let old = hub.open("run_1");
-        hub.close("run_1");
-        let mut new = hub.open("run_1");
-        drop(old);
-        hub.publish("run_1", event);
-        assert!(new.next().await.is_some());
+        let mut first = hub.open("run_1", 0);
+        let mut second = hub.open("run_1", 2);
+        hub.publish("run_1", 2, event);
+        hub.publish("run_1", 1, event);
+        hub.close("run_1", 1);
+        assert!(first.next().await.is_some());
+        assert!(first.next().await.is_none());
+        hub.close("run_1", 2);
+        assert!(second.next().await.is_some());
+        assert!(second.next().await.is_none());
+        assert!(lock(&hub.0).is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_older_lease_is_not_heard_after_a_newer() {
+        let hub = Hub::default();
+        let mut reader = hub.open("run_1", 0);
+        hub.publish("run_1", 3, event);
+        hub.publish("run_1", 1, || panic!("too late"));
+        hub.close("run_1", 1);
+        hub.close("run_1", 3);
+        assert!(reader.next().await.is_some());
+        assert!(reader.next().await.is_none());
     }
 }

@@ -7,7 +7,7 @@ pub use hub::{Hub, Subscription};
 
 use serde::Serialize;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, View};
 use crate::error::ErrorBody;
 use crate::types::message::{Annotation, Message};
 use crate::types::run::{Run, RunStatus};
@@ -173,8 +173,15 @@ pub struct ContentDelta {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ContentPartDelta {
-    Text { text: TextDelta },
-    Refusal { refusal: String },
+    Text {
+        text: TextDelta,
+    },
+    Refusal {
+        refusal: String,
+        /// Whether it is the first piece; v1, which shows refusals as text, begins texts with annotations.
+        #[serde(skip)]
+        is_first: bool,
+    },
 }
 
 /// A piece of text. Annotations stand in the first piece of a part, or with a citation; never null.
@@ -183,6 +190,20 @@ pub struct TextDelta {
     pub value: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Vec<Annotation>>,
+}
+
+impl View for MessageDelta {
+    /// A refusal is a text.
+    fn v1(&self) -> impl Serialize + '_ {
+        let mut delta = self.clone();
+        for content in &mut delta.delta.content {
+            if let ContentPartDelta::Refusal { refusal, is_first } = &content.part {
+                let text = TextDelta { value: refusal.clone(), annotations: is_first.then(Vec::new) };
+                content.part = ContentPartDelta::Text { text };
+            }
+        }
+        delta
+    }
 }
 
 impl MessageDelta {

@@ -112,6 +112,9 @@ impl Reader {
 
     /// The end of the run, if it has ended, waits for its client, or is gone.
     async fn look(&self) -> Option<RunEvent> {
+        if self.state.runs.slots.is_under_way(&self.run_id) {
+            return None;
+        }
         match runs::get(&self.state.db, &self.project, &self.thread_id, &self.run_id).await {
             Ok(run) if run.status.is_terminal() || run.status == RunStatus::RequiresAction => {
                 Some(RunEvent::run(RunEventName::of(run.status), run))

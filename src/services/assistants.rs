@@ -4,7 +4,7 @@ use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 
-use super::{files, known};
+use super::{AsJson, files, known};
 use crate::error::{Error, Invalid};
 use crate::ids;
 use crate::page::PageRequest;
@@ -111,12 +111,12 @@ pub async fn create(
         assistant.name,
         assistant.description,
         assistant.instructions,
-        Json(&assistant.tools) as _,
-        Json(&assistant.tool_resources) as _,
-        Json(&assistant.metadata) as _,
+        AsJson(&assistant.tools) as _,
+        AsJson(&assistant.tool_resources) as _,
+        AsJson(&assistant.metadata) as _,
         assistant.temperature,
         assistant.top_p,
-        Json(&assistant.response_format) as _,
+        AsJson(&assistant.response_format) as _,
         assistant.reasoning_effort.map(ReasoningEffort::as_str),
     )
     .execute(db)
@@ -199,12 +199,12 @@ pub async fn modify(
         assistant.name,
         assistant.description,
         assistant.instructions,
-        Json(&assistant.tools) as _,
-        Json(&assistant.tool_resources) as _,
-        Json(&assistant.metadata) as _,
+        AsJson(&assistant.tools) as _,
+        AsJson(&assistant.tool_resources) as _,
+        AsJson(&assistant.metadata) as _,
         assistant.temperature,
         assistant.top_p,
-        Json(&assistant.response_format) as _,
+        AsJson(&assistant.response_format) as _,
         assistant.reasoning_effort.map(ReasoningEffort::as_str),
     )
     .execute(&mut *tx)

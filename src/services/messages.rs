@@ -9,7 +9,7 @@ use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{files, known, threads};
+use super::{AsJson, files, known, threads};
 use crate::error::{Error, Invalid};
 use crate::ids;
 use crate::page::PageRequest;
@@ -36,13 +36,13 @@ struct Row {
 }
 
 macro_rules! select {
-    ($tail:literal $(, $argument:expr)* $(,)?) => {
+    ($head:literal, $tail:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
-            r#"select id, thread_id, created_at, role, status, content as "content: Json<Vec<ContentPart>>",
+            $head + r#"select id, thread_id, created_at, role, status, content as "content: Json<Vec<ContentPart>>",
                 attachments as "attachments: Json<Vec<Attachment>>", metadata as "metadata: Json<Metadata>",
                 assistant_id, run_id, completed_at, incomplete_at, incomplete_reason
-             from messages "# + $tail
+             from "# + $tail
             $(, $argument)*
         )
     };
@@ -170,9 +170,9 @@ pub async fn create(
             project,
             message.created_at,
             message.role.as_str(),
-            Json(&message.content) as _,
-            Json(&message.attachments) as _,
-            Json(&message.metadata) as _,
+            AsJson(&message.content) as _,
+            AsJson(&message.attachments) as _,
+            AsJson(&message.metadata) as _,
         )
         .execute(db)
         .await?;
@@ -278,7 +278,8 @@ pub async fn list(
     let window = request.window();
     let rows = match (run_id, window.newest_first) {
         (None, true) => select!(
-            "where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord desc limit $5",
+            "",
+            "messages where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord desc limit $5",
             thread_id,
             project,
             window.above,
@@ -289,7 +290,8 @@ pub async fn list(
         .await?,
         (None, false) => {
             select!(
-                "where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord limit $5",
+                "",
+                "messages where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord limit $5",
                 thread_id,
                 project,
                 window.above,
@@ -320,7 +322,8 @@ async fn list_of_run(
 ) -> Result<Vec<Row>, Error> {
     let rows = if newest_first {
         select!(
-            "where thread_id = $1 and run_id = $2 and project_id = $3 and ord > $4 and ord < $5 order by ord desc limit $6",
+            "",
+            "messages where thread_id = $1 and run_id = $2 and project_id = $3 and ord > $4 and ord < $5 order by ord desc limit $6",
             thread_id,
             run_id,
             project,
@@ -332,7 +335,8 @@ async fn list_of_run(
         .await?
     } else {
         select!(
-            "where thread_id = $1 and run_id = $2 and project_id = $3 and ord > $4 and ord < $5 order by ord limit $6",
+            "",
+            "messages where thread_id = $1 and run_id = $2 and project_id = $3 and ord > $4 and ord < $5 order by ord limit $6",
             thread_id,
             run_id,
             project,
@@ -348,9 +352,10 @@ async fn list_of_run(
 
 /// `getMessage`.
 pub async fn get(db: &PgPool, project: &str, thread_id: &str, id: &str) -> Result<Message, Error> {
-    let row = select!("where id = $1 and thread_id = $2 and project_id = $3", id, thread_id, project)
-        .fetch_optional(db)
-        .await?;
+    let row =
+        select!("", "messages where id = $1 and thread_id = $2 and project_id = $3", id, thread_id, project)
+            .fetch_optional(db)
+            .await?;
     match row {
         Some(row) => row.try_into(),
         None => Err(absent(db, project, thread_id, id).await?),
@@ -372,14 +377,19 @@ pub async fn modify(
     request: ModifyMessage,
 ) -> Result<Message, Error> {
     let mut tx = db.begin().await?;
-    let row =
-        select!("where id = $1 and thread_id = $2 and project_id = $3 for update", id, thread_id, project)
-            .fetch_optional(&mut *tx)
-            .await?;
+    let row = select!(
+        "",
+        "messages where id = $1 and thread_id = $2 and project_id = $3 for update",
+        id,
+        thread_id,
+        project
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
     let Some(row) = row else { return Err(absent(&mut *tx, project, thread_id, id).await?) };
     let mut message: Message = row.try_into()?;
     request.metadata.apply_or_default(&mut message.metadata);
-    sqlx::query!("update messages set metadata = $2 where id = $1", id, Json(&message.metadata) as _)
+    sqlx::query!("update messages set metadata = $2 where id = $1", id, AsJson(&message.metadata) as _)
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
@@ -437,6 +447,21 @@ pub async fn history(
         .collect()
 }
 
+/// The newest message of a user.
+pub async fn newest_of_user(
+    db: impl PgExecutor<'_>,
+    thread_id: &str,
+) -> Result<Option<HistoryMessage>, Error> {
+    let row = sqlx::query!(
+        r#"select ord, content as "content: Json<Vec<ContentPart>>" from messages
+         where thread_id = $1 and role = 'user' order by ord desc limit 1"#,
+        thread_id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| HistoryMessage { ord: row.ord, role: Role::User, content: row.content.0 }))
+}
+
 /// Whether a user has said anything in the thread.
 pub async fn any_of_user(db: impl PgExecutor<'_>, thread_id: &str) -> Result<bool, Error> {
     let any = sqlx::query_scalar!(
@@ -464,38 +489,27 @@ pub async fn contents_of_run(
     Ok(rows.into_iter().map(|row| (row.id, row.content.0)).collect())
 }
 
-/// The message of a run that is in progress.
-pub async fn open_of_run(
+/// Marks the message that a run has open as cut short.
+pub async fn end_open(
     db: impl PgExecutor<'_>,
     thread_id: &str,
     run_id: &str,
-) -> Result<Option<Message>, Error> {
-    let row =
-        select!("where thread_id = $1 and run_id = $2 and status = 'in_progress' limit 1", thread_id, run_id)
-            .fetch_optional(db)
-            .await?;
-    row.map(Message::try_from).transpose()
-}
-
-/// A message by its id alone, for callers that own its run.
-pub async fn get_by_id(db: impl PgExecutor<'_>, id: &str) -> Result<Message, Error> {
-    select!("where id = $1", id).fetch_one(db).await?.try_into()
-}
-
-/// Marks a message as cut short.
-pub async fn end(
-    db: impl PgExecutor<'_>,
-    id: &str,
     reason: MessageIncompleteReason,
     at: OffsetDateTime,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "update messages set status = 'incomplete', incomplete_reason = $2, incomplete_at = $3 where id = $1",
-        id,
+) -> Result<Option<Message>, Error> {
+    let row = select!(
+        "with ended as (
+            update messages set status = 'incomplete', incomplete_reason = $3, incomplete_at = $4
+            where thread_id = $1 and run_id = $2 and status = 'in_progress'
+            returning *
+         )",
+        "ended",
+        thread_id,
+        run_id,
         reason.as_str(),
         at,
     )
-    .execute(db)
+    .fetch_optional(db)
     .await?;
-    Ok(())
+    row.map(Message::try_from).transpose()
 }

@@ -10,11 +10,35 @@ pub mod run_steps;
 pub mod runs;
 pub mod threads;
 
+use serde::Serialize;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use time::OffsetDateTime;
 
 use crate::error::Error;
 use crate::types::Patch;
 use crate::types::tool::ToolResources;
+
+/// A value for a `json` column. sqlx's own `Json` goes through `jsonb`, which loses the order of keys and
+/// refuses the escape of U+0000.
+struct AsJson<T>(T);
+
+impl<T> sqlx::Type<sqlx::Postgres> for AsJson<T> {
+    fn type_info() -> PgTypeInfo {
+        /// The type `json`, the same in every PostgreSQL (`pg_type.dat`).
+        const JSON: Oid = Oid(114);
+        PgTypeInfo::with_oid(JSON)
+    }
+}
+
+impl<T: Serialize> sqlx::Encode<'_, sqlx::Postgres> for AsJson<T> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend_from_slice(&serde_json::to_vec(&self.0)?);
+        Ok(IsNull::No)
+    }
+}
 
 /// Now, to the microsecond that PostgreSQL keeps.
 pub fn now() -> OffsetDateTime {

@@ -1,5 +1,6 @@
 //! Run steps.
 
+use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
@@ -36,14 +37,14 @@ struct Row {
 }
 
 macro_rules! select {
-    ($tail:literal $(, $argument:expr)* $(,)?) => {
+    ($head:literal, $tail:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
-            r#"select id, run_id, thread_id, assistant_id, created_at, type as kind, status,
+            $head + r#"select id, run_id, thread_id, assistant_id, created_at, type as kind, status,
                 step_details as "step_details: Json<StepDetails>", metadata as "metadata: Json<Metadata>",
                 last_error_code, last_error_message, expires_at, expired_at, cancelled_at, failed_at, completed_at,
                 prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens
-             from run_steps "# + $tail
+             from "# + $tail
             $(, $argument)*
         )
     };
@@ -76,7 +77,7 @@ impl TryFrom<Row> for RunStep {
             failed_at: row.failed_at,
             last_error: runs::last_error(row.last_error_code, row.last_error_message)?,
             step_details: row.step_details.0,
-            usage: usage.filter(|_| status != RunStepStatus::InProgress),
+            usage: usage.filter(|_| status == RunStepStatus::Completed),
             metadata: row.metadata.0,
         })
     }
@@ -98,7 +99,8 @@ pub async fn list(
     let window = request.window();
     let rows = if window.newest_first {
         select!(
-            "where run_id = $1 and thread_id = $2 and project_id = $3 and ord > $4 and ord < $5 order by ord desc limit $6",
+            "",
+            "run_steps where run_id = $1 and thread_id = $2 and project_id = $3 and ord > $4 and ord < $5 order by ord desc limit $6",
             run_id,
             thread_id,
             project,
@@ -110,7 +112,8 @@ pub async fn list(
         .await?
     } else {
         select!(
-            "where run_id = $1 and thread_id = $2 and project_id = $3 and ord > $4 and ord < $5 order by ord limit $6",
+            "",
+            "run_steps where run_id = $1 and thread_id = $2 and project_id = $3 and ord > $4 and ord < $5 order by ord limit $6",
             run_id,
             thread_id,
             project,
@@ -137,7 +140,8 @@ pub async fn get(
     id: &str,
 ) -> Result<RunStep, Error> {
     let row = select!(
-        "where id = $1 and run_id = $2 and thread_id = $3 and project_id = $4",
+        "",
+        "run_steps where id = $1 and run_id = $2 and thread_id = $3 and project_id = $4",
         id,
         run_id,
         thread_id,
@@ -156,10 +160,13 @@ pub async fn get(
 
 /// The step of a run that is in progress, locked for the rest of the transaction.
 pub async fn open_of_run(db: impl PgExecutor<'_>, run_id: &str) -> Result<Option<RunStep>, Error> {
-    let row =
-        select!("where run_id = $1 and status = 'in_progress' order by ord desc limit 1 for update", run_id)
-            .fetch_optional(db)
-            .await?;
+    let row = select!(
+        "",
+        "run_steps where run_id = $1 and status = 'in_progress' order by ord desc limit 1 for update",
+        run_id
+    )
+    .fetch_optional(db)
+    .await?;
     row.map(RunStep::try_from).transpose()
 }
 
@@ -167,8 +174,19 @@ pub async fn open_of_run(db: impl PgExecutor<'_>, run_id: &str) -> Result<Option
 pub struct StoredStep {
     pub turn: i32,
     pub step_details: StepDetails,
-    /// The upstream's own ids of the calls, in their order; empty where it gave none.
-    pub upstream_call_ids: Vec<String>,
+    /// The calls as the model made them, in their order.
+    pub model_calls: Vec<ModelCall>,
+}
+
+/// A call as the model made it, which the next turn repeats to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelCall {
+    /// The upstream's own id; ours where it gave none.
+    pub id: String,
+    pub name: String,
+    pub arguments: String,
+    /// What this server answered; a function's output is in the step, once the client has submitted it.
+    pub output: Option<String>,
 }
 
 /// The steps of a run whose turn is below `turns`, oldest first.
@@ -178,7 +196,7 @@ pub async fn of_turns_below(
     turns: i32,
 ) -> Result<Vec<StoredStep>, Error> {
     let rows = sqlx::query!(
-        r#"select turn, step_details as "step_details: Json<StepDetails>", upstream_call_ids
+        r#"select turn, step_details as "step_details: Json<StepDetails>", model_calls as "model_calls: Json<Vec<ModelCall>>"
          from run_steps where run_id = $1 and turn < $2 order by ord"#,
         run_id,
         turns,
@@ -190,37 +208,41 @@ pub async fn of_turns_below(
         .map(|row| StoredStep {
             turn: row.turn,
             step_details: row.step_details.0,
-            upstream_call_ids: row.upstream_call_ids,
+            model_calls: row.model_calls.0,
         })
         .collect())
 }
 
 /// A step by its id alone, for callers that own its run.
 pub async fn get_by_id(db: impl PgExecutor<'_>, id: &str) -> Result<RunStep, Error> {
-    select!("where id = $1", id).fetch_one(db).await?.try_into()
+    select!("", "run_steps where id = $1", id).fetch_one(db).await?.try_into()
 }
 
-/// Ends a step with its run: cancelled, expired or failed.
-pub async fn end(
+/// Ends what a run has open with the run itself: cancelled, expired or failed.
+pub async fn end_open(
     db: impl PgExecutor<'_>,
-    id: &str,
+    run_id: &str,
     run_status: RunStatus,
-    error: Option<LastError>,
+    error: Option<&LastError>,
     at: OffsetDateTime,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "update run_steps set status = $2, last_error_code = $3, last_error_message = $4,
-            cancelled_at = case when $2 = 'cancelled' then $5::timestamptz end,
-            expired_at = case when $2 = 'expired' then $5::timestamptz end,
-            failed_at = case when $2 = 'failed' then $5::timestamptz end
-         where id = $1",
-        id,
+) -> Result<Option<RunStep>, Error> {
+    let row = select!(
+        "with ended as (
+            update run_steps set status = $2, last_error_code = $3, last_error_message = $4,
+                cancelled_at = case when $2 = 'cancelled' then $5::timestamptz end,
+                expired_at = case when $2 = 'expired' then $5::timestamptz end,
+                failed_at = case when $2 = 'failed' then $5::timestamptz end
+            where run_id = $1 and status = 'in_progress'
+            returning *
+         )",
+        "ended",
+        run_id,
         run_status.as_str(),
-        error.as_ref().map(|error| error.code.as_str()),
-        error.as_ref().map(|error| error.message.as_str()),
+        error.map(|error| error.code.as_str()),
+        error.map(|error| error.message.as_str()),
         at,
     )
-    .execute(db)
+    .fetch_optional(db)
     .await?;
-    Ok(())
+    row.map(RunStep::try_from).transpose()
 }

@@ -5,6 +5,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::AsJson;
 use super::messages::{self, NewMessage};
 use super::runs;
 use crate::error::Error;
@@ -86,8 +87,8 @@ pub async fn insert(
         project,
         ord,
         thread.created_at,
-        Json(&thread.metadata) as _,
-        Json(&thread.tool_resources) as _,
+        AsJson(&thread.metadata) as _,
+        AsJson(&thread.tool_resources) as _,
         last_ord,
     )
     .execute(&mut *db)
@@ -128,8 +129,8 @@ pub async fn modify(db: &PgPool, project: &str, id: &str, request: ModifyThread)
     sqlx::query!(
         "update threads set metadata = $2, tool_resources = $3 where id = $1",
         thread.id,
-        Json(&thread.metadata) as _,
-        Json(&thread.tool_resources) as _,
+        AsJson(&thread.metadata) as _,
+        AsJson(&thread.tool_resources) as _,
     )
     .execute(&mut *tx)
     .await?;
@@ -139,15 +140,47 @@ pub async fn modify(db: &PgPool, project: &str, id: &str, request: ModifyThread)
 
 /// `deleteThread`, with all that is in it, a live run included: its worker is told to stop.
 pub async fn delete(context: &runs::Context, project: &str, id: &str) -> Result<Deleted, Error> {
+    let mut attempts = 0;
+    let active = loop {
+        attempts += 1;
+        match delete_row(&context.db, project, id).await {
+            // A run was created between the two statements.
+            Err(Error::Database(error)) if attempts < DELETE_ATTEMPTS && is_deadlock(&error) => {}
+            result => break result?,
+        }
+    };
+    if let Some(run_id) = active.ok_or_else(|| not_found(id))? {
+        context.slots.interrupt(&run_id);
+    }
+    Ok(Deleted { id: id.to_owned(), object: "thread.deleted", deleted: true })
+}
+
+/// Times that a deletion is tried when it runs into a deadlock.
+const DELETE_ATTEMPTS: u32 = 5;
+
+/// Deletes the row and all that hangs on it; returns the live run. The run is locked before its thread,
+/// as the engine does (see `runs`).
+async fn delete_row(db: &PgPool, project: &str, id: &str) -> Result<Option<Option<String>>, Error> {
+    let mut tx = db.begin().await?;
+    sqlx::query!(
+        "select id from runs where thread_id = $1 and project_id = $2 and live for update",
+        id,
+        project
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
     let active = sqlx::query_scalar!(
         "delete from threads where id = $1 and project_id = $2 returning active_run_id",
         id,
         project,
     )
-    .fetch_optional(&context.db)
+    .fetch_optional(&mut *tx)
     .await?;
-    if let Some(run_id) = active.ok_or_else(|| not_found(id))? {
-        context.slots.interrupt(&run_id);
-    }
-    Ok(Deleted { id: id.to_owned(), object: "thread.deleted", deleted: true })
+    tx.commit().await?;
+    Ok(active)
+}
+
+fn is_deadlock(error: &sqlx::Error) -> bool {
+    const DEADLOCK_DETECTED: &str = "40P01";
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == DEADLOCK_DETECTED)
 }

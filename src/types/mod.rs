@@ -24,6 +24,15 @@ pub enum Patch<T> {
 }
 
 impl<T> Patch<T> {
+    /// The new value, or `cleared` where the patch clears.
+    pub fn or_cleared(self, cleared: Option<T>) -> Option<T> {
+        match self {
+            Patch::Keep => None,
+            Patch::Clear => cleared,
+            Patch::Set(new) => Some(new),
+        }
+    }
+
     /// Applies the patch to an optional value.
     pub fn apply(self, value: &mut Option<T>) {
         match self {

@@ -77,8 +77,7 @@ pub struct Function {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// A JSON Schema, echoed as it came.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parameters: Option<Map<String, Value>>,
+    pub parameters: Map<String, Value>,
     #[serde(default)]
     pub strict: bool,
 }
@@ -102,6 +101,11 @@ impl ToolResources {
     /// The files of the code interpreter, which are the `file_ids` of v1.
     pub fn file_ids(&self) -> &[String] {
         self.code_interpreter.as_ref().map_or(&[], |resources| &resources.file_ids)
+    }
+
+    /// Resources of every tool, all empty.
+    pub fn cleared() -> Self {
+        Self { code_interpreter: Some(Default::default()), file_search: Some(Default::default()) }
     }
 
     /// A modify request replaces per named tool and leaves the others.

@@ -3,10 +3,9 @@
 
 pub mod stream;
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use moka::future::Cache;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
@@ -20,6 +19,9 @@ use stream::ReplyStream;
 const DEFAULT_CONTEXT: i64 = 8_192;
 /// How long the list of models may take; a server without one costs a run no more.
 const MODELS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a window is believed, and how many are: names come from clients.
+const WINDOW_BELIEVED: Duration = Duration::from_secs(60);
+const WINDOWS: u64 = 1_000;
 /// Bytes of an upstream's error body that are read.
 const ERROR_BODY: usize = 64 * 1024;
 /// Characters of an upstream's message that a run's `last_error` shows.
@@ -30,7 +32,7 @@ pub struct Model {
     http: Client,
     options: ModelOptions,
     /// Context windows by the upstream's name of the model.
-    windows: Mutex<HashMap<String, i64>>,
+    windows: Cache<String, i64>,
 }
 
 /// Why the model gave no reply.
@@ -90,7 +92,8 @@ impl Model {
             .connect_timeout(options.model_connect_seconds)
             .user_agent(concat!("locum/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, options, windows: Mutex::default() })
+        let windows = Cache::builder().max_capacity(WINDOWS).time_to_live(WINDOW_BELIEVED).build();
+        Ok(Self { http, options, windows })
     }
 
     /// The upstream's name of a model.
@@ -107,8 +110,7 @@ impl Model {
             .header("accept", "text/event-stream, application/json");
         let response =
             tokio::time::timeout(self.options.model_idle_seconds, self.authorized(request).body(body).send());
-        let response =
-            response.await.map_err(|_| self.hung())?.map_err(|error| unreachable_upstream(&error))?;
+        let response = response.await.map_err(|_| self.hung())?.map_err(unreachable_upstream)?;
         if !response.status().is_success() {
             return Err(refusal(response).await);
         }
@@ -141,19 +143,14 @@ impl Model {
         if let Some(tokens) = self.options.context_tokens {
             return tokens;
         }
-        let known = |windows: &Mutex<HashMap<String, i64>>| {
-            windows.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied()
+        // A server without such a list is not asked at every turn either.
+        let ask = async {
+            match tokio::time::timeout(MODELS_TIMEOUT, self.models()).await {
+                Ok(Ok(models)) => window_of(&models, model).unwrap_or(DEFAULT_CONTEXT),
+                Ok(Err(_)) | Err(_) => DEFAULT_CONTEXT,
+            }
         };
-        if let Some(tokens) = known(&self.windows) {
-            return tokens;
-        }
-        let tokens = match tokio::time::timeout(MODELS_TIMEOUT, self.models()).await {
-            Ok(Ok(models)) => window_of(&models, model).unwrap_or(DEFAULT_CONTEXT),
-            // Not remembered: the upstream may answer next time.
-            Ok(Err(_)) | Err(_) => return DEFAULT_CONTEXT,
-        };
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner).insert(model.to_owned(), tokens);
-        tokens
+        self.windows.get_with(model.to_owned(), ask).await
     }
 
     async fn models(&self) -> Result<Value, reqwest::Error> {
@@ -180,7 +177,7 @@ fn window_of(models: &Value, model: &str) -> Option<i64> {
     .filter(|tokens| *tokens > 0)
 }
 
-fn unreachable_upstream(error: &reqwest::Error) -> ModelError {
+fn unreachable_upstream(error: reqwest::Error) -> ModelError {
     let what = if error.is_connect() {
         "could not be reached"
     } else if error.is_timeout() {
@@ -188,8 +185,8 @@ fn unreachable_upstream(error: &reqwest::Error) -> ModelError {
     } else {
         "closed the connection"
     };
-    // The URL may hold credentials, so the error itself goes to the log alone.
-    tracing::warn!(error = ?error.to_string(), "the model server {what}");
+    // The URL may hold credentials.
+    tracing::warn!(error = %error.without_url(), "the model server {what}");
     ModelError::unavailable(format!("The model server {what}."))
 }
 

@@ -68,7 +68,8 @@ impl ReplyStream {
         let source = if is_json {
             Source::Whole(Some(response))
         } else {
-            let events = response.bytes_stream().eventsource().map(|event| {
+            let bytes = response.bytes_stream().map(|bytes| bytes.map_err(reqwest::Error::without_url));
+            let events = bytes.eventsource().map(|event| {
                 event.map(|event| event.data).map_err(|error| {
                     tracing::warn!(error = %error, "the stream of the model server broke off");
                     broken_off()

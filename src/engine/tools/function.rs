@@ -10,10 +10,7 @@ pub fn offer(function: &Function) -> Value {
     if let Some(text) = &function.description {
         description["description"] = json!(text);
     }
-    description["parameters"] = match &function.parameters {
-        Some(parameters) => Value::Object(parameters.clone()),
-        None => json!({ "type": "object", "properties": {} }),
-    };
+    description["parameters"] = Value::Object(function.parameters.clone());
     if function.strict {
         description["strict"] = json!(true);
     }

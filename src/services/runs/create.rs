@@ -2,7 +2,6 @@
 //! to this node where it has a free slot and nothing waits in the queue.
 
 use sqlx::PgExecutor;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::slots::Assignment;
@@ -12,11 +11,12 @@ use crate::error::{Error, Invalid};
 use crate::events::{RunEvent, RunEventName, Subscription};
 use crate::ids;
 use crate::services::messages::{self, NewMessage};
-use crate::services::{assistants, threads};
+use crate::services::{AsJson, assistants, threads};
 use crate::types::ReasoningEffort;
 use crate::types::assistant::Assistant;
 use crate::types::message::{CreateMessage, Role};
 use crate::types::run::{CreateRun, CreateThreadAndRun, Run, RunStatus};
+use crate::types::thread::Thread;
 use crate::types::usage::Usage;
 
 /// A run that was created, and its events where the client asked for a stream.
@@ -48,10 +48,9 @@ pub async fn create(
         let last = messages.last().map_or(floor, |message| message.ord);
         leased.reorder(ids::new_ord_above(last));
         let first = messages.first().map_or(leased.ord, |message| message.ord);
-        let events = stream.then(|| context.hub.open(&leased.run.id));
+        let events = stream.then(|| watch(context, &leased.run, None));
         let slot = context.slots.try_reserve();
         if let Some(is_leased) = store(context, &leased, first, &messages, slot.is_some()).await? {
-            announce(context, &leased.run);
             hand_over(context, leased.clone(), slot.filter(|_| is_leased));
             return Ok(Created { run: leased.run, events });
         }
@@ -84,14 +83,12 @@ pub async fn create_thread_and_run(
         return Err(no_prompt());
     }
     leased.reorder(ids::new_ord_above(last_ord));
-    let events = stream.then(|| context.hub.open(&leased.run.id));
+    let events = stream.then(|| watch(context, &leased.run, Some(thread)));
     let slot = context.slots.try_reserve();
     let node = slot.is_some().then(|| context.slots.node());
     let inserted = insert(&mut *tx, &leased, leased.ord, node).await?;
     let is_leased = inserted.ok_or_else(|| Error::Internal("a new thread was not free".to_owned()))?;
     tx.commit().await?;
-    context.hub.publish(&leased.run.id, || RunEvent::ThreadCreated(Box::new(thread)));
-    announce(context, &leased.run);
     hand_over(context, leased.clone(), slot.filter(|_| is_leased));
     Ok(Created { run: leased.run, events })
 }
@@ -240,7 +237,7 @@ async fn insert(
          ),
          place as (
             select $6::text as node
-            where $6 is not null and not exists (select 1 from runs where status = 'queued' and lease_owner is null)
+            where $6 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null)
          )
          insert into runs (id, project_id, thread_id, ord, created_at, assistant_id, dialect, model, instructions,
             tools, tool_resources, metadata, temperature, top_p, max_prompt_tokens, max_completion_tokens,
@@ -263,16 +260,16 @@ async fn insert(
         leased.dialect.as_str(),
         run.model,
         run.instructions,
-        Json(&run.tools) as _,
-        Json(&run.tool_resources) as _,
-        Json(&run.metadata) as _,
+        AsJson(&run.tools) as _,
+        AsJson(&run.tool_resources) as _,
+        AsJson(&run.metadata) as _,
         run.temperature,
         run.top_p,
         run.max_prompt_tokens,
         run.max_completion_tokens,
-        Json(&run.truncation_strategy) as _,
-        Json(&run.tool_choice) as _,
-        Json(&run.response_format) as _,
+        AsJson(&run.truncation_strategy) as _,
+        AsJson(&run.tool_choice) as _,
+        AsJson(&run.response_format) as _,
         run.parallel_tool_calls,
         run.reasoning_effort.map(ReasoningEffort::as_str),
         leased.expires_at,
@@ -283,11 +280,19 @@ async fn insert(
     Ok(is_leased)
 }
 
-/// Publishes that the run is there and queued, before its worker can publish anything.
-fn announce(context: &Context, run: &Run) {
-    for name in [RunEventName::Created, RunEventName::Queued] {
-        context.hub.publish(&run.id, || RunEvent::run(name, run.clone()));
+/// Opens the stream of a run that is about to be stored, with the events that only this request knows of
+/// already in it: a worker may be quick.
+fn watch(context: &Context, run: &Run, thread: Option<Thread>) -> Subscription {
+    /// Before every lease.
+    const NO_LEASE: i64 = 0;
+    let events = context.hub.open(&run.id, NO_LEASE);
+    if let Some(thread) = thread {
+        context.hub.publish(&run.id, NO_LEASE, || RunEvent::ThreadCreated(Box::new(thread)));
     }
+    for name in [RunEventName::Created, RunEventName::Queued] {
+        context.hub.publish(&run.id, NO_LEASE, || RunEvent::run(name, run.clone()));
+    }
+    events
 }
 
 /// Gives a leased run to this node's engine, or tells the engine that one waits.

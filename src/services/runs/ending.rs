@@ -34,14 +34,11 @@ pub async fn cancel(context: &Context, project: &str, thread_id: &str, id: &str)
     let has_worker = mark_cancelling(&mut *tx, id).await?;
     run.status = RunStatus::Cancelling;
     run.required_action = None;
-    let ended = if has_worker { None } else { end_in(&mut tx, id, End::Cancelled).await? };
+    let ended = if has_worker { None } else { end_in(&mut tx, id, End::Cancelled, None).await? };
     tx.commit().await?;
 
     match ended {
-        Some(ended) => {
-            context.hub.publish(id, || RunEvent::run(RunEventName::Cancelling, run.clone()));
-            announce(context, ended);
-        }
+        Some(ended) => announce(context, ended),
         // The worker publishes what follows, wherever it is.
         None => context.slots.interrupt(id),
     }
@@ -101,12 +98,14 @@ struct Ended {
     message: Option<Message>,
     step: Option<RunStep>,
     end: End,
+    token: i64,
 }
 
-/// Ends a run that nobody works on. Nothing happens when a worker has it by now or it has ended.
-pub async fn end(context: &Context, id: &str, end: End) -> Result<(), Error> {
+/// Ends a run that nobody works on, or that this lease has not begun to work on. Nothing happens when
+/// another worker has it by now or it has ended.
+pub async fn end(context: &Context, id: &str, end: End, lease: Option<i64>) -> Result<(), Error> {
     let mut tx = context.db.begin().await?;
-    let ended = end_in(&mut tx, id, end).await?;
+    let ended = end_in(&mut tx, id, end, lease).await?;
     tx.commit().await?;
     if let Some(ended) = ended {
         announce(context, ended);
@@ -114,45 +113,37 @@ pub async fn end(context: &Context, id: &str, end: End) -> Result<(), Error> {
     Ok(())
 }
 
-async fn end_in(db: &mut PgConnection, id: &str, end: End) -> Result<Option<Ended>, Error> {
+async fn end_in(
+    db: &mut PgConnection,
+    id: &str,
+    end: End,
+    lease: Option<i64>,
+) -> Result<Option<Ended>, Error> {
     let at = now();
-    let Some(leased) = end_run(&mut *db, id, end, at).await? else { return Ok(None) };
-    let step = run_steps::open_of_run(&mut *db, id).await?;
-    let message = messages::open_of_run(&mut *db, &leased.run.thread_id, id).await?;
-    if let Some(step) = &step {
-        run_steps::end(&mut *db, &step.id, end.status(), end.error(), at).await?;
-    }
-    if let Some(message) = &message {
-        messages::end(&mut *db, &message.id, end.reason(), at).await?;
-    }
-    let step = match step {
-        Some(step) => Some(run_steps::get_by_id(&mut *db, &step.id).await?),
-        None => None,
-    };
-    let message = match message {
-        Some(message) => Some(messages::get_by_id(&mut *db, &message.id).await?),
-        None => None,
-    };
-    Ok(Some(Ended { run: leased.run, message, step, end }))
+    let error = end.error();
+    let Some(leased) = end_run(&mut *db, id, end, lease, at).await? else { return Ok(None) };
+    let step = run_steps::end_open(&mut *db, id, end.status(), error.as_ref(), at).await?;
+    let message = messages::end_open(&mut *db, &leased.run.thread_id, id, end.reason(), at).await?;
+    Ok(Some(Ended { run: leased.run, message, step, end, token: leased.token }))
 }
 
-/// Ends the row of a run and unlocks its thread.
+/// Ends the row of a run and unlocks its thread. The token grows, so that a lease writes nothing more.
 async fn end_run(
     db: impl PgExecutor<'_>,
     id: &str,
     end: End,
+    lease: Option<i64>,
     at: OffsetDateTime,
 ) -> Result<Option<LeasedRun>, Error> {
     let error = end.error();
     let status = end.status();
-    // A run that is asked to stop and has no worker any more may end as cancelled only.
     let row: Option<Row> = select!(
         "with ended as (
-            update runs set status = $2, required_action = null, lease_token = lease_token + 1,
-                last_error_code = $4, last_error_message = $5,
+            update runs set status = $2, required_action = null, lease_token = lease_token + 1, lease_owner = null,
+                lease_until = null, last_error_code = $4, last_error_message = $5,
                 cancelled_at = case when $2 = 'cancelled' then $6::timestamptz end,
                 failed_at = case when $2 = 'failed' then $6::timestamptz end
-            where id = $1 and lease_owner is null and status = any ($3)
+            where id = $1 and (lease_owner is null or lease_token = $7) and status = any ($3)
             returning *
          ),
          thread as (
@@ -168,6 +159,7 @@ async fn end_run(
         error.as_ref().map(|error| error.code.as_str()),
         error.as_ref().map(|error| error.message.as_str()),
         at,
+        lease,
     )
     .fetch_optional(db)
     .await?;
@@ -176,10 +168,18 @@ async fn end_run(
 
 /// Publishes the end in the order of the contract.
 fn announce(context: &Context, ended: Ended) {
-    let Ended { run, message, step, end } = ended;
+    let Ended { run, message, step, end, token } = ended;
     let id = run.id.clone();
+    let publish = |event| context.hub.publish(&id, token, || event);
+    if end == End::Cancelled {
+        let mut cancelling = run.clone();
+        cancelling.status = RunStatus::Cancelling;
+        cancelling.cancelled_at = None;
+        cancelling.usage = None;
+        publish(RunEvent::run(RunEventName::Cancelling, cancelling));
+    }
     if let Some(message) = message {
-        context.hub.publish(&id, || RunEvent::message(MessageEventName::Incomplete, message));
+        publish(RunEvent::message(MessageEventName::Incomplete, message));
     }
     if let Some(step) = step {
         let name = match end {
@@ -187,13 +187,8 @@ fn announce(context: &Context, ended: Ended) {
             End::Expired => StepEventName::Expired,
             End::Exhausted => StepEventName::Failed,
         };
-        context.hub.publish(&id, || RunEvent::step(name, step));
+        publish(RunEvent::step(name, step));
     }
-    let name = match end {
-        End::Cancelled => RunEventName::Cancelled,
-        End::Expired => RunEventName::Expired,
-        End::Exhausted => RunEventName::Failed,
-    };
-    context.hub.publish(&id, || RunEvent::run(name, run));
-    context.hub.close(&id);
+    publish(RunEvent::run(RunEventName::of(run.status), run));
+    context.hub.close(&id, token);
 }

@@ -10,6 +10,9 @@ use crate::error::Error;
 /// Leases since the run was queued by a client, after which it fails instead of going back to the queue.
 pub const MAX_ATTEMPTS: i32 = 3;
 
+/// Seconds after a run's expiry for which its worker may still be bringing it to its end.
+pub const OVERDUE_SECONDS: f64 = 60.0;
+
 /// Claims up to `limit` queued runs, oldest first.
 pub async fn claim(db: impl PgExecutor<'_>, node: &str, limit: i64) -> Result<Vec<LeasedRun>, Error> {
     let rows: Vec<Row> = select!(
@@ -17,7 +20,7 @@ pub async fn claim(db: impl PgExecutor<'_>, node: &str, limit: i64) -> Result<Ve
             update runs set lease_owner = $1, lease_token = lease_token + 1, attempt = attempt + 1,
                 lease_until = now() + make_interval(secs => $3)
             where id = any (array(
-                select id from runs where status = 'queued' and lease_owner is null and attempt < $4
+                select id from runs where live and status = 'queued' and lease_owner is null and attempt < $4
                 order by queued_at limit $2 for update skip locked
             ))
             returning *
@@ -30,7 +33,13 @@ pub async fn claim(db: impl PgExecutor<'_>, node: &str, limit: i64) -> Result<Ve
     )
     .fetch_all(db)
     .await?;
-    rows.into_iter().map(LeasedRun::try_from).collect()
+    // A row that this version cannot read must not keep the others from their workers; its lease lapses.
+    let readable = rows.into_iter().filter_map(|row| {
+        LeasedRun::try_from(row)
+            .inspect_err(|error| tracing::error!(%error, "a claimed run cannot be read"))
+            .ok()
+    });
+    Ok(readable.collect())
 }
 
 /// A lease that the heartbeat found alive.
@@ -42,16 +51,18 @@ pub struct LiveLease {
 }
 
 /// Extends the leases of these runs of the node, in one statement. What it does not return is lost.
-/// Only runs that are under way are named: a lease that nobody works for has to lapse.
+/// Only runs that are under way are named: a lease that nobody works for has to lapse. So has one whose
+/// worker hangs: it is not extended long after the run had to expire.
 pub async fn extend(db: impl PgExecutor<'_>, node: &str, ids: &[String]) -> Result<Vec<LiveLease>, Error> {
     let leases = sqlx::query_as!(
         LiveLease,
         r#"update runs set lease_until = now() + make_interval(secs => $2)
-         where lease_owner = $1 and id = any ($3)
+         where id = any ($3) and lease_owner = $1 and expires_at > now() - make_interval(secs => $4)
          returning id, lease_token as token, status = 'cancelling' as "cancelling!""#,
         node,
         LEASE_SECONDS,
         ids,
+        OVERDUE_SECONDS,
     )
     .fetch_all(db)
     .await?;
@@ -60,10 +71,12 @@ pub async fn extend(db: impl PgExecutor<'_>, node: &str, ids: &[String]) -> Resu
 
 /// Runs of this node that somebody has asked to cancel.
 pub async fn cancelling(db: impl PgExecutor<'_>, node: &str) -> Result<Vec<String>, Error> {
-    let ids =
-        sqlx::query_scalar!("select id from runs where lease_owner = $1 and status = 'cancelling'", node)
-            .fetch_all(db)
-            .await?;
+    let ids = sqlx::query_scalar!(
+        "select id from runs where live and lease_owner = $1 and status = 'cancelling'",
+        node
+    )
+    .fetch_all(db)
+    .await?;
     Ok(ids)
 }
 
@@ -73,7 +86,7 @@ pub async fn release(db: impl PgExecutor<'_>, node: &str) -> Result<u64, Error> 
         "update runs set lease_owner = null, lease_until = null, lease_token = lease_token + 1,
             status = case when status = 'in_progress' then 'queued' else status end,
             attempt = greatest(attempt - 1, 0)
-         where lease_owner = $1",
+         where live and lease_owner = $1",
         node,
     )
     .execute(db)
@@ -84,8 +97,9 @@ pub async fn release(db: impl PgExecutor<'_>, node: &str) -> Result<u64, Error> 
 /// Lets every lease lapse now: only where no other process can be at work on this database, as at the
 /// start on the embedded cluster, whose lock this process holds.
 pub async fn lapse_all(db: impl PgExecutor<'_>) -> Result<u64, Error> {
-    let done =
-        sqlx::query!("update runs set lease_until = now() where lease_owner is not null").execute(db).await?;
+    let done = sqlx::query!("update runs set lease_until = now() where live and lease_owner is not null")
+        .execute(db)
+        .await?;
     Ok(done.rows_affected())
 }
 
@@ -94,7 +108,7 @@ pub async fn lapse_all(db: impl PgExecutor<'_>) -> Result<u64, Error> {
 pub async fn take_back(db: impl PgExecutor<'_>) -> Result<u64, Error> {
     let done = sqlx::query!(
         "with lapsed as (
-            select id from runs where lease_owner is not null and lease_until < now() for update skip locked
+            select id from runs where live and lease_owner is not null and lease_until < now() for update skip locked
          )
          update runs set lease_owner = null, lease_until = null, lease_token = lease_token + 1,
             status = case when status = 'in_progress' then 'queued' else status end
@@ -106,20 +120,31 @@ pub async fn take_back(db: impl PgExecutor<'_>) -> Result<u64, Error> {
 }
 
 /// Runs that nobody works on and that have to end: past their expiry, asked to cancel, or out of
-/// attempts. Finding them by state, not by memory, makes the sweep safe to repeat after a crash.
+/// attempts. Finding them by state, not by memory, makes the sweep safe to repeat after a crash. Each
+/// part has an index of its own.
 pub async fn overdue(db: impl PgExecutor<'_>) -> Result<Vec<Overdue>, Error> {
     let runs = sqlx::query_as!(
         Overdue,
-        r#"select id, status = 'cancelling' as "cancelling!", expires_at <= now() as "expired!" from runs
-         where lease_owner is null and status in ('queued', 'in_progress', 'requires_action', 'cancelling')
-            and (expires_at <= now() or status = 'cancelling' or (status = 'queued' and attempt >= $1))
-         limit 1000"#,
+        r#"select id as "id!", cancelling as "cancelling!", expired as "expired!" from (
+            (select id, status = 'cancelling' as cancelling, true as expired from runs
+             where live and expires_at <= now() and lease_owner is null order by expires_at limit $2)
+            union
+            (select id, false, expires_at <= now() from runs
+             where live and status = 'queued' and lease_owner is null and attempt >= $1 order by queued_at limit $2)
+            union
+            (select id, true, expires_at <= now() from runs
+             where live and lease_owner is null and status = 'cancelling' limit $2)
+         ) as overdue"#,
         MAX_ATTEMPTS,
+        SWEPT_AT_ONCE,
     )
     .fetch_all(db)
     .await?;
     Ok(runs)
 }
+
+/// Runs that one sweep ends at most, of each kind.
+const SWEPT_AT_ONCE: i64 = 1000;
 
 /// A run that the sweeper ends.
 pub struct Overdue {

@@ -1,4 +1,7 @@
 //! Runs. The row is the job: its columns are the queue, the lease and the state that clients see.
+//!
+//! Locks are taken in one order, so that no two transactions wait for each other: the run, then its
+//! thread, then messages and steps. Who creates a run locks the thread first, but no run that exists.
 
 pub mod create;
 pub mod ending;
@@ -13,7 +16,7 @@ use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{known, threads};
+use super::{AsJson, known, threads};
 use crate::dialect::Dialect;
 use crate::error::{Error, Invalid};
 use crate::page::PageRequest;
@@ -302,7 +305,7 @@ pub async fn modify(
         );
     }
     request.metadata.apply_or_default(&mut run.metadata);
-    sqlx::query!("update runs set metadata = $2 where id = $1", id, Json(&run.metadata) as _)
+    sqlx::query!("update runs set metadata = $2 where id = $1", id, AsJson(&run.metadata) as _)
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;

@@ -2,13 +2,13 @@
 //! the states from which the change is allowed; no row means that the lease or the run is gone, or that
 //! somebody asked to cancel, and the engine stops.
 
-use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::{LeasedRun, status};
 use crate::error::Error;
-use crate::services::now;
+use crate::services::run_steps::ModelCall;
+use crate::services::{AsJson, now};
 use crate::types::LastErrorCode;
 use crate::types::message::{Message, MessageStatus};
 use crate::types::run::{Run, RunStatus};
@@ -21,8 +21,8 @@ pub struct OpenStep {
     pub message: Option<Message>,
     pub ord: Uuid,
     pub turn: i32,
-    /// The upstream's own ids of the calls, in their order.
-    pub upstream_call_ids: Vec<String>,
+    /// The calls as the model made them, in their order.
+    pub model_calls: Vec<ModelCall>,
 }
 
 /// Marks a leased run as in progress and removes what an earlier attempt left of an unfinished turn.
@@ -59,7 +59,7 @@ pub async fn start(db: &PgPool, leased: &mut LeasedRun) -> Result<Option<Uuid>, 
     Ok(Some(top.ord))
 }
 
-/// Stores a new step, and the message that it creates.
+/// Stores a new step, and the message that it creates; stored twice it is stored once.
 pub async fn open_step(db: impl PgExecutor<'_>, leased: &LeasedRun, open: &OpenStep) -> Result<bool, Error> {
     let OpenStep { step, message, ord, turn, .. } = open;
     let message_id = message.as_ref().map(|message| message.id.as_str());
@@ -73,10 +73,12 @@ pub async fn open_step(db: impl PgExecutor<'_>, leased: &LeasedRun, open: &OpenS
                 metadata, assistant_id, run_id, turn)
             select $8::text, project_id, thread_id, $4, $5, 'assistant', 'in_progress', '[]', '[]', '{}', assistant_id, id, $9
             from run where $8::text is not null
+            on conflict (id) do nothing
          )
          insert into run_steps (id, project_id, run_id, thread_id, assistant_id, ord, created_at, turn, type, status,
             step_details, metadata, expires_at)
          select $3, project_id, id, thread_id, assistant_id, $4, $5, $9, $6, 'in_progress', $7, '{}', expires_at from run
+         on conflict (id) do update set ord = excluded.ord
          returning id"#,
         leased.run.id,
         leased.token,
@@ -84,7 +86,7 @@ pub async fn open_step(db: impl PgExecutor<'_>, leased: &LeasedRun, open: &OpenS
         ord,
         step.created_at,
         step.kind.as_str(),
-        Json(&step.step_details) as _,
+        AsJson(&step.step_details) as _,
         message_id,
         turn,
     )
@@ -108,7 +110,7 @@ pub async fn close_step(
             update messages set status = $4, content = $5, completed_at = $6, incomplete_at = $7, incomplete_reason = $8
             from run where messages.id = $3
          )
-         update run_steps set status = $10, step_details = $11, upstream_call_ids = $12, completed_at = $13,
+         update run_steps set status = $10, step_details = $11, model_calls = $12, completed_at = $13,
             cancelled_at = $14, failed_at = $15, expired_at = $16, last_error_code = $17, last_error_message = $18,
             prompt_tokens = $19, completion_tokens = $20, cached_tokens = $21, reasoning_tokens = $22
          from run where run_steps.id = $9
@@ -124,7 +126,7 @@ pub async fn close_step(
         change.step_id,
         change.step_status,
         change.details as _,
-        change.upstream_call_ids,
+        change.model_calls as _,
         change.completed_at,
         change.cancelled_at,
         change.failed_at,
@@ -178,7 +180,7 @@ pub async fn settle(
             from run where messages.id = $20
          ),
          step as (
-            update run_steps set status = $27, step_details = $28, upstream_call_ids = $29, completed_at = $30,
+            update run_steps set status = $27, step_details = $28, model_calls = $29, completed_at = $30,
                 cancelled_at = $31, failed_at = $32, expired_at = $33, last_error_code = $34, last_error_message = $35,
                 prompt_tokens = $36, completion_tokens = $37, cached_tokens = $38, reasoning_tokens = $39
             from run where run_steps.id = $26
@@ -187,7 +189,7 @@ pub async fn settle(
         leased.run.id,
         leased.token,
         run.status.as_str(),
-        run.required_action.as_ref().map(Json) as _,
+        run.required_action.as_ref().map(AsJson) as _,
         run.last_error.as_ref().map(|error| error.code.as_str()),
         run.last_error.as_ref().map(|error| error.message.as_str()),
         run.incomplete_details.as_ref().map(|details| details.reason.as_str()),
@@ -212,7 +214,7 @@ pub async fn settle(
         change.step_id,
         change.step_status,
         change.details as _,
-        change.upstream_call_ids,
+        change.model_calls as _,
         change.completed_at,
         change.cancelled_at,
         change.failed_at,
@@ -286,14 +288,14 @@ pub async fn hold(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<Hold, E
 struct StepChange<'a> {
     message_id: Option<&'a str>,
     message_status: &'static str,
-    content: Option<Json<&'a [crate::types::message::ContentPart]>>,
+    content: Option<AsJson<&'a [crate::types::message::ContentPart]>>,
     message_completed_at: Option<time::OffsetDateTime>,
     message_incomplete_at: Option<time::OffsetDateTime>,
     message_reason: Option<&'static str>,
     step_id: Option<&'a str>,
     step_status: &'static str,
-    details: Option<Json<&'a crate::types::run_step::StepDetails>>,
-    upstream_call_ids: &'a [String],
+    details: Option<AsJson<&'a crate::types::run_step::StepDetails>>,
+    model_calls: Option<AsJson<&'a [ModelCall]>>,
     completed_at: Option<time::OffsetDateTime>,
     cancelled_at: Option<time::OffsetDateTime>,
     failed_at: Option<time::OffsetDateTime>,
@@ -308,7 +310,7 @@ struct StepChange<'a> {
 
 impl<'a> StepChange<'a> {
     fn of(closed: Option<&'a OpenStep>) -> Self {
-        let Some(OpenStep { step, message, upstream_call_ids, .. }) = closed else {
+        let Some(OpenStep { step, message, model_calls, .. }) = closed else {
             return Self {
                 message_status: MessageStatus::Completed.as_str(),
                 step_status: RunStepStatus::Completed.as_str(),
@@ -319,7 +321,7 @@ impl<'a> StepChange<'a> {
         Self {
             message_id: message.map(|message| message.id.as_str()),
             message_status: message.map_or(MessageStatus::Completed, |message| message.status).as_str(),
-            content: message.map(|message| Json(message.content.as_slice())),
+            content: message.map(|message| AsJson(message.content.as_slice())),
             message_completed_at: message.and_then(|message| message.completed_at),
             message_incomplete_at: message.and_then(|message| message.incomplete_at),
             message_reason: message
@@ -327,8 +329,8 @@ impl<'a> StepChange<'a> {
                 .map(|details| details.reason.as_str()),
             step_id: Some(&step.id),
             step_status: step.status.as_str(),
-            details: Some(Json(&step.step_details)),
-            upstream_call_ids,
+            details: Some(AsJson(&step.step_details)),
+            model_calls: Some(AsJson(model_calls)),
             completed_at: step.completed_at,
             cancelled_at: step.cancelled_at,
             failed_at: step.failed_at,

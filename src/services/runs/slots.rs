@@ -109,8 +109,16 @@ impl Slots {
     pub fn executing(&self, run_id: &str, lease_token: i64) -> Executing {
         let interrupt = Arc::new(Notify::new());
         let entry = Entry { lease_token, interrupt: Arc::clone(&interrupt) };
-        self.lock().insert(run_id.to_owned(), entry);
+        if let Some(old) = self.lock().insert(run_id.to_owned(), entry) {
+            // This node lost the run and has it again; the old worker is to find out.
+            old.interrupt.notify_one();
+        }
         Executing { slots: self.clone(), run_id: run_id.to_owned(), lease_token, interrupt }
+    }
+
+    /// Whether a worker of this node has the run.
+    pub fn is_under_way(&self, run_id: &str) -> bool {
+        self.lock().contains_key(run_id)
     }
 
     /// The runs under way and their lease tokens.

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 
 use sqlx::PgExecutor;
-use sqlx::types::Json;
 
 use super::create::{Created, LEASE_SECONDS, hand_over};
 use super::{Context, LeasedRun, absent, lock};
 use crate::error::{Error, Invalid};
 use crate::events::{RunEvent, RunEventName, StepEventName};
-use crate::services::{now, run_steps};
+use crate::services::{AsJson, now, run_steps};
 use crate::types::run::{RequiredAction, RunStatus, SubmitToolOutputs, ToolOutput};
 use crate::types::run_step::{RunStep, StepDetails, ToolCallKind};
 
@@ -32,13 +31,17 @@ pub async fn submit_tool_outputs(
     };
     let outputs = match_outputs(&action, request.tool_outputs)?;
     let step = complete_step(&mut tx, &leased, outputs).await?;
-    let events = request.stream.then(|| context.hub.open(id));
     let slot = context.slots.try_reserve();
     let is_leased = requeue(&mut *tx, &mut leased, slot.is_some().then(|| context.slots.node())).await?;
+    // Before the commit: a worker may be quick.
+    let events = request.stream.then(|| {
+        let events = context.hub.open(id, leased.token);
+        context.hub.publish(id, leased.token, || RunEvent::step(StepEventName::Completed, step));
+        context.hub.publish(id, leased.token, || RunEvent::run(RunEventName::Queued, leased.run.clone()));
+        events
+    });
     tx.commit().await?;
 
-    context.hub.publish(id, || RunEvent::step(StepEventName::Completed, step));
-    context.hub.publish(id, || RunEvent::run(RunEventName::Queued, leased.run.clone()));
     hand_over(context, leased.clone(), slot.filter(|_| is_leased));
     Ok(Created { run: leased.run, events })
 }
@@ -87,7 +90,7 @@ async fn complete_step(
         "update run_steps set status = 'completed', completed_at = $2, step_details = $3 where id = $1",
         step.id,
         now(),
-        Json(&step.step_details) as _,
+        AsJson(&step.step_details) as _,
     )
     .execute(&mut *db)
     .await?;
@@ -99,7 +102,7 @@ async fn requeue(db: impl PgExecutor<'_>, leased: &mut LeasedRun, node: Option<&
     let row = sqlx::query!(
         r#"with place as (
             select $2::text as node
-            where $2 is not null and not exists (select 1 from runs where status = 'queued' and lease_owner is null)
+            where $2 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null)
          )
          update runs set status = 'queued', required_action = null, queued_at = $3,
             attempt = case when place.node is null then 0 else 1 end, lease_token = lease_token + 1,

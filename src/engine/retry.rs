@@ -1,0 +1,47 @@
+//! Database calls of the engine, tried again while the database is away. All of them may be repeated.
+//!
+//! A run is worth more patience than a request: giving up costs the work of a whole attempt. It ends
+//! when the lease would have lapsed, for then another node may have the run.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::services::runs::create::LEASE_SECONDS;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Calls until it succeeds, fails for good, or a lease's time is over.
+pub async fn until_lapsed<T, F>(call: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let deadline = Instant::now() + Duration::from_secs_f64(LEASE_SECONDS);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match call().await {
+            Err(error) if is_transient(&error) && Instant::now() + pause < deadline => {
+                tracing::warn!(%error, "the database does not answer; trying again");
+            }
+            result => return result,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Whether the same call may succeed a moment later: no connection, a restart, a deadlock.
+fn is_transient(error: &Error) -> bool {
+    match error {
+        Error::Unavailable => true,
+        Error::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => true,
+        Error::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
+            // Deadlock or serialization, shutdown, connection exceptions, too many connections.
+            code.starts_with("40")
+                || code.starts_with("57P")
+                || code.starts_with("08")
+                || code.starts_with("53")
+        }),
+        _ => false,
+    }
+}
