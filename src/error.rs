@@ -127,6 +127,24 @@ impl Error {
         }
     }
 
+    /// Whether the same call may succeed a moment later: no connection, a restart, a deadlock.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Unavailable => true,
+            Error::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_)) => true,
+            Error::Database(error) => sql_state(error).is_some_and(|state| {
+                // Deadlock or serialization, shutdown, connection exceptions, too many connections.
+                ["40", "57P", "08", "53"].iter().any(|class| state.starts_with(class))
+            }),
+            _ => false,
+        }
+    }
+
+    /// Whether two transactions waited for each other and this one was given up.
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self, Error::Database(error) if sql_state(error).is_some_and(|state| state == "40P01"))
+    }
+
     /// The body on the wire; says nothing of what lies behind a 500.
     pub fn body(&self) -> ErrorBody {
         let (kind, param, code) = match self {
@@ -140,6 +158,10 @@ impl Error {
         };
         ErrorBody { error: ErrorObject { message: self.to_string(), kind, param, code } }
     }
+}
+
+fn sql_state(error: &sqlx::Error) -> Option<std::borrow::Cow<'_, str>> {
+    error.as_database_error().and_then(|error| error.code())
 }
 
 impl IntoResponse for Error {

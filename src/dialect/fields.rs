@@ -124,8 +124,9 @@ impl Fields {
             Dialect::V2 => foreign.of_v1,
         };
         let is_foreign = |key: &String| foreign.contains(&key.as_str());
-        let left =
-            self.map.iter().find(|(key, value)| !value.is_null() && !(is_foreign(key) && is_empty(value)));
+        let says_nothing =
+            |(key, value): (&String, &Value)| value.is_null() || (is_foreign(key) && is_empty(value));
+        let left = self.map.iter().find(|field| !says_nothing(*field));
         let Some((key, _)) = left else { return Ok(()) };
         let path = self.path(key);
         let mut message = format!("Unknown parameter: '{path}'.");
@@ -375,10 +376,7 @@ pub fn id(prefix: &'static str) -> impl Fn(Value, At) -> Result<String, Invalid>
 
 /// `metadata`: at most 16 pairs of strings, keys up to 64 and values up to 512 characters.
 pub fn metadata(value: Value, at: At) -> Result<Metadata, Invalid> {
-    let mut map = object(value, at)?;
-    if at.dialect == Dialect::V1 {
-        map.values_mut().for_each(as_v1_stored);
-    }
+    let map = object(value, at)?;
     if map.len() > METADATA_PAIRS {
         let message = format!(
             "Invalid '{}': too many properties. Expected an object with at most {METADATA_PAIRS} properties, but got \
@@ -404,14 +402,4 @@ pub fn metadata(value: Value, at: At) -> Result<Metadata, Invalid> {
         check_length(text, METADATA_VALUE, here)?;
     }
     Ok(map)
-}
-
-/// The hosted API of v1 took booleans and numbers in metadata and showed them as Python prints them.
-fn as_v1_stored(value: &mut Value) {
-    match value {
-        Value::Bool(true) => *value = Value::from("True"),
-        Value::Bool(false) => *value = Value::from("False"),
-        Value::Number(number) => *value = Value::from(number.to_string()),
-        _ => {}
-    }
 }

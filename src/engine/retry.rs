@@ -20,28 +20,12 @@ where
     let mut pause = FIRST_PAUSE;
     loop {
         match call().await {
-            Err(error) if is_transient(&error) && Instant::now() + pause < deadline => {
+            Err(error) if error.is_transient() && Instant::now() + pause < deadline => {
                 tracing::warn!(%error, "the database does not answer; trying again");
             }
             result => return result,
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// Whether the same call may succeed a moment later: no connection, a restart, a deadlock.
-fn is_transient(error: &Error) -> bool {
-    match error {
-        Error::Unavailable => true,
-        Error::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => true,
-        Error::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
-            // Deadlock or serialization, shutdown, connection exceptions, too many connections.
-            code.starts_with("40")
-                || code.starts_with("57P")
-                || code.starts_with("08")
-                || code.starts_with("53")
-        }),
-        _ => false,
     }
 }

@@ -1,9 +1,10 @@
 //! What handlers take out of a request. Every refusal is an [`Error`], in the API's shape.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header;
 use axum::http::request::Parts;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use crate::auth::Project;
@@ -119,18 +120,27 @@ impl FromRequest<AppState> for Body {
     }
 }
 
+/// Bytes of a body too large that are read and thrown away: a client that is still writing when the
+/// connection closes would see a broken pipe in place of the 413.
+const DISCARDED: usize = 4 * BODY_LIMIT;
+
+/// Reads a body of at most [`BODY_LIMIT`]. What is over it is read on and thrown away, within bounds: a
+/// client that is still writing would see a broken connection instead of the 413.
 async fn read(request: Request) -> Result<Bytes, Error> {
-    let announced =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > BODY_LIMIT) {
-        return Err(Error::BodyTooLarge { limit: BODY_LIMIT });
-    }
-    axum::body::to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|error| {
-        if std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("length limit"))
-        {
-            Error::BodyTooLarge { limit: BODY_LIMIT }
-        } else {
-            Error::BodyUnreadable("the connection broke off")
+    let mut body = request.into_body().into_data_stream();
+    let mut bytes = BytesMut::new();
+    let mut over = 0;
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| Error::BodyUnreadable("the connection broke off"))?;
+        if over == 0 && bytes.len() + chunk.len() <= BODY_LIMIT {
+            bytes.extend_from_slice(&chunk);
+            continue;
         }
-    })
+        bytes = BytesMut::new();
+        over += chunk.len();
+        if over > DISCARDED {
+            break;
+        }
+    }
+    if over > 0 { Err(Error::BodyTooLarge { limit: BODY_LIMIT }) } else { Ok(bytes.freeze()) }
 }

@@ -145,7 +145,7 @@ pub async fn delete(context: &runs::Context, project: &str, id: &str) -> Result<
         attempts += 1;
         match delete_row(&context.db, project, id).await {
             // A run was created between the two statements.
-            Err(Error::Database(error)) if attempts < DELETE_ATTEMPTS && is_deadlock(&error) => {}
+            Err(error) if attempts < DELETE_ATTEMPTS && error.is_deadlock() => {}
             result => break result?,
         }
     };
@@ -178,9 +178,4 @@ async fn delete_row(db: &PgPool, project: &str, id: &str) -> Result<Option<Optio
     .await?;
     tx.commit().await?;
     Ok(active)
-}
-
-fn is_deadlock(error: &sqlx::Error) -> bool {
-    const DEADLOCK_DETECTED: &str = "40P01";
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == DEADLOCK_DETECTED)
 }
