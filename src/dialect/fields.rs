@@ -116,21 +116,17 @@ impl Fields {
     }
 
     /// Refuses what is left, but for nulls, which say that a field is absent. `foreign` are fields that
-    /// the other contract knows: empty ones say nothing either, and for others the error says which
-    /// header to send.
+    /// only one contract knows: for those the error says which header to send.
     pub fn finish(self, foreign: Foreign) -> Result<(), Invalid> {
         let foreign = match self.dialect {
             Dialect::V1 => foreign.of_v2,
             Dialect::V2 => foreign.of_v1,
         };
-        let is_foreign = |key: &String| foreign.contains(&key.as_str());
-        let says_nothing =
-            |(key, value): (&String, &Value)| value.is_null() || (is_foreign(key) && is_empty(value));
-        let left = self.map.iter().find(|field| !says_nothing(*field));
+        let left = self.map.iter().find(|(_, value)| !value.is_null());
         let Some((key, _)) = left else { return Ok(()) };
         let path = self.path(key);
         let mut message = format!("Unknown parameter: '{path}'.");
-        if is_foreign(key) {
+        if foreign.contains(&key.as_str()) {
             let other = self.dialect.other().as_str();
             message = format!(
                 "Unknown parameter: '{path}'. It is a parameter of the {other} API. Please try again by setting the \
@@ -151,14 +147,6 @@ pub struct Foreign {
 impl Foreign {
     /// Both contracts know the same fields.
     pub const NONE: Foreign = Foreign { of_v1: &[], of_v2: &[] };
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Array(values) => values.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        _ => false,
-    }
 }
 
 /// "a string", "an integer", …: how errors call a JSON value.
