@@ -12,7 +12,7 @@ use super::outcome::Stop;
 use super::tokens;
 use super::tools::{self, Offer, function};
 use crate::error::Error;
-use crate::services::messages::{self, HistoryMessage};
+use crate::services::messages::history::{self, HistoryMessage};
 use crate::services::run_steps::{self, ModelCall};
 use crate::services::runs::LeasedRun;
 use crate::types::message::{ContentPart, Role};
@@ -67,7 +67,7 @@ pub async fn build(
     let room = left.prompt.map_or(room, |prompt| room.min(prompt));
     let budget = Budget::new(room, bounds.history_limit, fixed_texts(run, &turns, &offer));
 
-    let history = history(db, leased, budget).await?;
+    let history = read_history(db, leased, budget).await?;
     let mut conversation = Vec::with_capacity(history.len() + turns.len() + 1);
     if let Some(instructions) = run.instructions.as_ref().filter(|text| !text.is_empty()) {
         conversation.push(json!({ "role": "system", "content": instructions }));
@@ -100,7 +100,11 @@ fn fixed_texts(run: &Run, turns: &[Value], offer: &Offer) -> Vec<String> {
 }
 
 /// The history, newest first.
-async fn history(db: &PgPool, leased: &LeasedRun, mut budget: Budget) -> Result<Vec<HistoryMessage>, Error> {
+async fn read_history(
+    db: &PgPool,
+    leased: &LeasedRun,
+    mut budget: Budget,
+) -> Result<Vec<HistoryMessage>, Error> {
     let run = &leased.run;
     let most = match run.truncation_strategy.kind {
         TruncationKind::LastMessages => run.truncation_strategy.last_messages.unwrap_or(i64::MAX),
@@ -110,7 +114,7 @@ async fn history(db: &PgPool, leased: &LeasedRun, mut budget: Budget) -> Result<
     let mut kept: Vec<HistoryMessage> = Vec::new();
     let mut below = Uuid::max();
     'pages: loop {
-        let page = messages::history(db, &run.thread_id, &run.id, below, PAGE).await?;
+        let page = history::page(db, &run.thread_id, &run.id, below, PAGE).await?;
         let is_last = page.len() < usize::try_from(PAGE).unwrap_or(0);
         for message in page {
             below = message.ord;
@@ -127,7 +131,7 @@ async fn history(db: &PgPool, leased: &LeasedRun, mut budget: Budget) -> Result<
         }
     }
     if !kept.iter().any(|message| message.role == Role::User)
-        && let Some(newest) = messages::newest_of_user(db, &run.thread_id).await?
+        && let Some(newest) = history::newest_of_user(db, &run.thread_id).await?
     {
         // It stays although it is over the budget; the upstream judges. What is newer stays before it.
         kept.push(newest);
@@ -217,7 +221,7 @@ async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Vec<Value>, Erro
         return Ok(Vec::new());
     }
     let steps = run_steps::of_turns_below(db, &leased.run.id, leased.turns).await?;
-    let texts = messages::contents_of_run(db, &leased.run.thread_id, &leased.run.id).await?;
+    let texts = history::contents_of_run(db, &leased.run.thread_id, &leased.run.id).await?;
     let mut said: Vec<Value> = Vec::new();
     let mut text_turn = None;
     for step in steps {

@@ -21,6 +21,11 @@ use crate::types::run_step::{
 use crate::types::usage::Usage;
 use crate::types::{IncompleteDetails, LastError, Metadata};
 
+/// Bytes and calls of a reply beyond which an upstream has gone astray. The longest replies of today's
+/// models are a tenth of that.
+const LONGEST_REPLY: usize = 4 * 1024 * 1024;
+const MOST_CALLS: usize = 1_000;
+
 /// What the model has said in this turn so far.
 #[derive(Default)]
 pub struct Reply {
@@ -92,6 +97,11 @@ impl Reply {
 impl Execution<'_> {
     /// Takes in what the model said next.
     pub async fn hear(&mut self, event: ReplyEvent) -> Result<(), Stop> {
+        if self.reply.said.len() > LONGEST_REPLY || self.reply.calls.len() > MOST_CALLS {
+            return Err(Stop::server_error(
+                "The model's reply does not end: it is longer than any real one.",
+            ));
+        }
         match event {
             ReplyEvent::Text(text) => self.hear_text(&text).await,
             ReplyEvent::Refusal(refusal) => self.hear_refusal(&refusal).await,

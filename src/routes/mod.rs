@@ -19,6 +19,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
+use tracing::Instrument;
 
 use crate::error::Error;
 use crate::state::AppState;
@@ -66,7 +67,9 @@ async fn describe(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = format!("req_{}", uuid::Uuid::now_v7().simple());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
+    // What is logged while the request is served carries its id.
+    let span = tracing::error_span!("request", request.id = id);
+    let mut response = next.run(request).instrument(span).await;
     let elapsed = begun.elapsed();
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {

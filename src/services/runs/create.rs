@@ -216,7 +216,7 @@ async fn check_has_prompt(
         return Ok(());
     }
     threads::check_exists(db, project, &run.thread_id).await?;
-    if messages::any_of_user(db, &run.thread_id).await? { Ok(()) } else { Err(no_prompt()) }
+    if messages::history::any_of_user(db, &run.thread_id).await? { Ok(()) } else { Err(no_prompt()) }
 }
 
 /// Inserts the run and marks its thread busy, where the thread is free and `first`, the lowest sort key

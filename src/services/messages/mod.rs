@@ -4,6 +4,8 @@
 //! the new sort key is above it, and inserts from what that returned. Only when it returned nothing is
 //! the reason asked for.
 
+pub mod history;
+
 use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
@@ -410,83 +412,6 @@ pub async fn delete(db: &PgPool, project: &str, thread_id: &str, id: &str) -> Re
         return Err(absent(db, project, thread_id, id).await?);
     }
     Ok(Deleted { id: id.to_owned(), object: "thread.message.deleted", deleted: true })
-}
-
-/// A message of the history, and its sort key.
-pub struct HistoryMessage {
-    pub ord: Uuid,
-    pub role: Role,
-    pub content: Vec<ContentPart>,
-}
-
-/// The `limit` newest messages of a thread below `below`, newest first, without those that the run
-/// itself wrote and without empty ones.
-pub async fn history(
-    db: impl PgExecutor<'_>,
-    thread_id: &str,
-    run_id: &str,
-    below: Uuid,
-    limit: i64,
-) -> Result<Vec<HistoryMessage>, Error> {
-    let rows = sqlx::query!(
-        r#"select ord, role, content as "content: Json<Vec<ContentPart>>" from messages
-         where thread_id = $1 and ord < $2 and run_id is distinct from $3
-         order by ord desc limit $4"#,
-        thread_id,
-        below,
-        run_id,
-        limit,
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let role = known("messages.role", &row.role, Role::from_word)?;
-            Ok(HistoryMessage { ord: row.ord, role, content: row.content.0 })
-        })
-        .collect()
-}
-
-/// The newest message of a user.
-pub async fn newest_of_user(
-    db: impl PgExecutor<'_>,
-    thread_id: &str,
-) -> Result<Option<HistoryMessage>, Error> {
-    let row = sqlx::query!(
-        r#"select ord, content as "content: Json<Vec<ContentPart>>" from messages
-         where thread_id = $1 and role = 'user' order by ord desc limit 1"#,
-        thread_id,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| HistoryMessage { ord: row.ord, role: Role::User, content: row.content.0 }))
-}
-
-/// Whether a user has said anything in the thread.
-pub async fn any_of_user(db: impl PgExecutor<'_>, thread_id: &str) -> Result<bool, Error> {
-    let any = sqlx::query_scalar!(
-        r#"select exists (select 1 from messages where thread_id = $1 and role = 'user') as "any!""#,
-        thread_id,
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(any)
-}
-
-/// What a run has written so far: the content of its messages by id.
-pub async fn contents_of_run(
-    db: impl PgExecutor<'_>,
-    thread_id: &str,
-    run_id: &str,
-) -> Result<std::collections::HashMap<String, Vec<ContentPart>>, Error> {
-    let rows = sqlx::query!(
-        r#"select id, content as "content: Json<Vec<ContentPart>>" from messages where thread_id = $1 and run_id = $2"#,
-        thread_id,
-        run_id,
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.content.0)).collect())
 }
 
 /// Marks the message that a run has open as cut short.
