@@ -67,14 +67,16 @@ create table runs (
 ) with (fillfactor = 80);
 
 create unique index runs_in_order on runs (thread_id, ord);
--- One live run per thread is a fact of the schema, not a check in code.
-create unique index runs_one_live_per_thread on runs (thread_id) where live;
+-- One live run per thread is a fact of the schema, not a check in code. That thread_id is not null says
+-- nothing; it keeps queries that do not ask for a thread off this index.
+create unique index runs_one_live_per_thread on runs (thread_id) where live and thread_id is not null;
 -- The queue: what a node claims from.
 create index runs_queued on runs (queued_at) where live and status = 'queued' and lease_owner is null;
 -- What the heartbeat and the sweeper look at. Not on lease_until: a heartbeat then changes no index.
 create index runs_leased on runs (lease_owner) where live and lease_owner is not null;
--- What the sweeper expires.
-create index runs_expiring on runs (expires_at) where live;
+-- What the sweeper ends: a run with a worker is its worker's to end.
+create index runs_expiring on runs (expires_at) where live and lease_owner is null;
+create index runs_to_cancel on runs (id) where live and lease_owner is null and status = 'cancelling';
 
 create table run_steps (
     id                 text collate "C" primary key,

@@ -93,6 +93,19 @@ pub struct ErrorObject {
 }
 
 impl ErrorBody {
+    /// What a reader of a stream learns when the server stops while the run lives.
+    pub fn stopping() -> Self {
+        Self {
+            error: ErrorObject {
+                message: "The server is stopping. The run goes on when it is back, or on another node; retrieve it."
+                    .to_owned(),
+                kind: "server_error",
+                param: None,
+                code: None,
+            },
+        }
+    }
+
     /// What a client learns of a failure on this side.
     pub fn server_error() -> Self {
         Self {

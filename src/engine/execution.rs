@@ -91,11 +91,22 @@ async fn not_started(engine: &Engine, leased: &LeasedRun) {
         Hold::Cancelling => {
             ending::end(&engine.runs, &leased.run.id, End::Cancelled, Some(leased.token)).await
         }
-        Hold::Held | Hold::Lost | Hold::Gone => Ok(()),
+        Hold::Held | Hold::Settled(_) | Hold::Lost => Ok(()),
+        Hold::Gone => {
+            announce_gone(engine, leased);
+            Ok(())
+        }
     });
     if let Err(error) = ended.await {
         tracing::error!(%error, run.id = leased.run.id, "a cancelled run could not be ended yet");
     }
+}
+
+/// Readers of a run that was deleted with its thread are told so.
+fn announce_gone(engine: &Engine, leased: &LeasedRun) {
+    let body = crate::services::runs::not_found(&leased.run.id).body();
+    engine.hub.publish(&leased.run.id, leased.token, || RunEvent::Error(body));
+    engine.hub.close(&leased.run.id, leased.token);
 }
 
 impl Execution<'_> {
@@ -209,7 +220,7 @@ impl Execution<'_> {
         match retry::until_lapsed(|| progress::hold(self.db(), &self.leased)).await {
             Ok(Hold::Held) => None,
             Ok(Hold::Cancelling) => Some(Stop::Cancelled),
-            Ok(Hold::Lost) => Some(Stop::Lost),
+            Ok(Hold::Lost | Hold::Settled(_)) => Some(Stop::Lost),
             Ok(Hold::Gone) => Some(Stop::Gone),
             Err(error) => Some(error.into()),
         }
@@ -372,7 +383,7 @@ impl Execution<'_> {
         let stored = retry::until_lapsed(|| {
             progress::settle(self.db(), &self.leased, &run, self.top, closed.as_ref())
         });
-        if !stored.await? {
+        if !stored.await? && !self.has_settled(run.status).await? {
             self.reply.open = closed;
             return Err(self.why_refused().await);
         }
@@ -389,6 +400,12 @@ impl Execution<'_> {
         Ok(())
     }
 
+    /// Whether a write that seems refused was done by an earlier try of it, whose answer was lost.
+    async fn has_settled(&self, status: RunStatus) -> Result<bool, Stop> {
+        let hold = retry::until_lapsed(|| progress::hold(self.db(), &self.leased)).await?;
+        Ok(hold == Hold::Settled(status))
+    }
+
     /// Ends the run for a reason that is not the model's: its open message and step say so as well.
     async fn end(&mut self, stop: Stop) {
         let (status, step_status, reason, error) = match stop {
@@ -396,12 +413,7 @@ impl Execution<'_> {
                 tracing::info!(run.id = self.leased.run.id, "the run is no longer this node's");
                 return;
             }
-            Stop::Gone => {
-                let body = crate::services::runs::not_found(&self.leased.run.id).body();
-                self.publish(|| RunEvent::Error(body));
-                self.engine.hub.close(&self.leased.run.id, self.leased.token);
-                return;
-            }
+            Stop::Gone => return announce_gone(self.engine, &self.leased),
             Stop::Abandoned => return,
             Stop::Cancelled => {
                 (RunStatus::Cancelled, RunStepStatus::Cancelled, MessageIncompleteReason::RunCancelled, None)

@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::RunOptions;
-use crate::error::Error;
-use crate::events::Hub;
+use crate::error::{Error, ErrorBody};
+use crate::events::{Hub, RunEvent};
 use crate::services::runs;
 use crate::services::runs::lease;
 use crate::services::runs::slots::{Assignment, Slots};
@@ -89,6 +89,7 @@ impl Engine {
         self.abort.cancel();
         self.tracker.wait().await;
         let released = lease::release(&self.db, self.slots.node()).await?;
+        self.hub.interrupt_all(|| RunEvent::Error(ErrorBody::stopping()));
         if released > 0 {
             tracing::info!(runs = released, "gave runs back to the queue");
         }

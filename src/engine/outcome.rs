@@ -29,6 +29,13 @@ impl Stop {
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
+        if let Error::Internal(_) = &error {
+            // It would be the same at every attempt.
+            tracing::error!(%error, "a run fails on what is stored");
+            return Stop::server_error(
+                "What is stored of the thread cannot be read by this version of the server.",
+            );
+        }
         tracing::error!(%error, "a run is abandoned; it is redone when its lease has lapsed");
         Stop::Abandoned
     }

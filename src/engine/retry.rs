@@ -1,4 +1,5 @@
-//! Database calls of the engine, tried again while the database is away. All of them may be repeated.
+//! Database calls of the engine, tried again while the database is away. All of them may be repeated: done
+//! twice they change nothing more, and who is told that a write did nothing asks whether it was done.
 //!
 //! A run is worth more patience than a request: giving up costs the work of a whole attempt. It ends
 //! when the lease would have lapsed, for then another node may have the run.

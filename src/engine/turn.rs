@@ -120,13 +120,13 @@ impl Execution<'_> {
 
     async fn hear_text(&mut self, text: &str) -> Result<(), Stop> {
         // Text after calls has no place in the one order that the contract knows: text, then calls.
+        self.reply.said.push_str(text);
         if !self.reply.calls.is_empty() {
             return Ok(());
         }
         self.open_message().await?;
         let is_first = self.reply.text.is_empty();
         self.reply.text.push_str(text);
-        self.reply.said.push_str(text);
         self.publish_delta(0, || ContentPartDelta::Text {
             text: TextDelta { value: text.to_owned(), annotations: is_first.then(Vec::new) },
         });
@@ -329,6 +329,8 @@ impl Execution<'_> {
         step.expires_at = None;
         // It may have been about to complete when the run was cancelled.
         step.completed_at = None;
+        step.failed_at = None;
+        step.expired_at = None;
         step.usage = None;
         match status {
             RunStepStatus::Cancelled => step.cancelled_at = Some(at),

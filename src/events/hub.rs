@@ -75,7 +75,7 @@ impl Hub {
 
     /// Ends the log: the run has ended or waits for its client. Readers read to its end.
     pub fn close(&self, run_id: &str, token: i64) {
-        let Some(log) = self.log(run_id, token) else { return };
+        let Some(log) = self.log(run_id, token) else { return self.sweep(run_id) };
         let mut state = lock(&log.state);
         if token < state.token {
             return;
@@ -84,6 +84,29 @@ impl Hub {
         drop(state);
         self.forget(run_id, &log);
         log.grown.notify_waiters();
+    }
+
+    /// Ends every log with this event: the server stops, and its runs go on elsewhere.
+    pub fn interrupt_all(&self, event: impl Fn() -> RunEvent) {
+        let all = std::mem::take(&mut *lock(&self.0));
+        for log in all.into_values().flatten().filter_map(|log| log.upgrade()) {
+            let mut state = lock(&log.state);
+            state.events.push(Arc::new(event()));
+            state.closed = true;
+            drop(state);
+            log.grown.notify_waiters();
+        }
+    }
+
+    /// Takes dead references of a run away.
+    fn sweep(&self, run_id: &str) {
+        let mut all = lock(&self.0);
+        if let Some(logs) = all.get_mut(run_id) {
+            logs.retain(|log| log.strong_count() > 0);
+            if logs.is_empty() {
+                all.remove(run_id);
+            }
+        }
     }
 
     /// The newest log that takes events of this token.

@@ -120,7 +120,7 @@ impl Reader {
                 Some(RunEvent::run(RunEventName::of(run.status), run))
             }
             Ok(_) => None,
-            Err(error @ Error::NotFound { .. }) => Some(RunEvent::Error(error.body())),
+            Err(error @ (Error::NotFound { .. } | Error::Internal(_))) => Some(RunEvent::Error(error.body())),
             Err(error) => {
                 tracing::warn!(%error, run.id = self.run_id, "a silent stream could not look at its run");
                 None

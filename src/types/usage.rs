@@ -16,10 +16,10 @@ pub struct Usage {
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Usage) {
-        self.prompt += other.prompt;
-        self.completion += other.completion;
-        self.cached += other.cached;
-        self.reasoning += other.reasoning;
+        self.prompt = self.prompt.saturating_add(other.prompt);
+        self.completion = self.completion.saturating_add(other.completion);
+        self.cached = self.cached.saturating_add(other.cached);
+        self.reasoning = self.reasoning.saturating_add(other.reasoning);
     }
 }
 
@@ -47,7 +47,7 @@ impl From<Usage> for UsageObject {
         Self {
             prompt_tokens: usage.prompt,
             completion_tokens: usage.completion,
-            total_tokens: usage.prompt + usage.completion,
+            total_tokens: usage.prompt.saturating_add(usage.completion),
             prompt_token_details: PromptTokenDetails { cached_tokens: usage.cached },
             completion_tokens_details: CompletionTokensDetails { reasoning_tokens: usage.reasoning },
         }

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
 use super::{Context, LeasedRun, Row, absent, lock, select, status};
-use crate::error::{Error, Invalid};
+use crate::error::{Error, ErrorBody, Invalid};
 use crate::events::{MessageEventName, RunEvent, RunEventName, StepEventName};
 use crate::services::{messages, now, run_steps};
 use crate::types::message::{Message, MessageIncompleteReason};
@@ -38,7 +38,7 @@ pub async fn cancel(context: &Context, project: &str, thread_id: &str, id: &str)
     tx.commit().await?;
 
     match ended {
-        Some(ended) => announce(context, ended),
+        Some(ended) => announce(context, id, ended),
         // The worker publishes what follows, wherever it is.
         None => context.slots.interrupt(id),
     }
@@ -94,7 +94,8 @@ impl End {
 
 /// A run that was ended, with the step and message that were open.
 struct Ended {
-    run: Run,
+    /// `None` where the row cannot be read.
+    run: Option<Run>,
     message: Option<Message>,
     step: Option<RunStep>,
     end: End,
@@ -108,7 +109,7 @@ pub async fn end(context: &Context, id: &str, end: End, lease: Option<i64>) -> R
     let ended = end_in(&mut tx, id, end, lease).await?;
     tx.commit().await?;
     if let Some(ended) = ended {
-        announce(context, ended);
+        announce(context, id, ended);
     }
     Ok(())
 }
@@ -121,10 +122,16 @@ async fn end_in(
 ) -> Result<Option<Ended>, Error> {
     let at = now();
     let error = end.error();
-    let Some(leased) = end_run(&mut *db, id, end, lease, at).await? else { return Ok(None) };
+    let Some(row) = end_run(&mut *db, id, end, lease, at).await? else { return Ok(None) };
+    let token = row.lease_token;
     let step = run_steps::end_open(&mut *db, id, end.status(), error.as_ref(), at).await?;
-    let message = messages::end_open(&mut *db, &leased.run.thread_id, id, end.reason(), at).await?;
-    Ok(Some(Ended { run: leased.run, message, step, end, token: leased.token }))
+    let message = messages::end_open(&mut *db, &row.thread_id, id, end.reason(), at).await?;
+    // A run that this version cannot read ends all the same, or its thread would stay locked.
+    let run = LeasedRun::try_from(row)
+        .inspect_err(|error| tracing::error!(%error, run.id = id, "a run that ended cannot be read"))
+        .map(|leased| leased.run)
+        .ok();
+    Ok(Some(Ended { run, message, step, end, token }))
 }
 
 /// Ends the row of a run and unlocks its thread. The token grows, so that a lease writes nothing more.
@@ -134,7 +141,7 @@ async fn end_run(
     end: End,
     lease: Option<i64>,
     at: OffsetDateTime,
-) -> Result<Option<LeasedRun>, Error> {
+) -> Result<Option<Row>, Error> {
     let error = end.error();
     let status = end.status();
     let row: Option<Row> = select!(
@@ -163,14 +170,17 @@ async fn end_run(
     )
     .fetch_optional(db)
     .await?;
-    row.map(LeasedRun::try_from).transpose()
+    Ok(row)
 }
 
 /// Publishes the end in the order of the contract.
-fn announce(context: &Context, ended: Ended) {
+fn announce(context: &Context, id: &str, ended: Ended) {
     let Ended { run, message, step, end, token } = ended;
-    let id = run.id.clone();
-    let publish = |event| context.hub.publish(&id, token, || event);
+    let publish = |event| context.hub.publish(id, token, || event);
+    let Some(run) = run else {
+        publish(RunEvent::Error(ErrorBody::server_error()));
+        return context.hub.close(id, token);
+    };
     if end == End::Cancelled {
         let mut cancelling = run.clone();
         cancelling.status = RunStatus::Cancelling;
@@ -190,5 +200,5 @@ fn announce(context: &Context, ended: Ended) {
         publish(RunEvent::step(name, step));
     }
     publish(RunEvent::run(RunEventName::of(run.status), run));
-    context.hub.close(&id, token);
+    context.hub.close(id, token);
 }

@@ -11,6 +11,8 @@ pub mod slots;
 pub mod status;
 pub mod submit;
 
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
@@ -20,10 +22,10 @@ use super::{AsJson, known, threads};
 use crate::dialect::Dialect;
 use crate::error::{Error, Invalid};
 use crate::page::PageRequest;
-use crate::types::run::{ModifyRun, RequiredAction, Run, RunIncompleteReason, RunStatus, TruncationStrategy};
-use crate::types::tool::{ResponseFormat, Tool, ToolChoice, ToolResources};
+use crate::types::run::{ModifyRun, Run, RunIncompleteReason, RunStatus};
+use crate::types::tool::ToolResources;
 use crate::types::usage::Usage;
-use crate::types::{IncompleteDetails, LastError, LastErrorCode, List, Metadata, ReasoningEffort};
+use crate::types::{IncompleteDetails, LastError, LastErrorCode, List, ReasoningEffort};
 
 pub use create::{create, create_thread_and_run};
 pub use ending::cancel;
@@ -59,6 +61,16 @@ pub struct LeasedRun {
     pub ord: Uuid,
 }
 
+/// A JSON column as it is stored. It is read only when the row becomes a run: a row that this version
+/// cannot read must not spoil the statement that returned it along with others.
+type Raw = Json<Box<RawValue>>;
+
+/// The value of a JSON column.
+fn parsed<T: DeserializeOwned>(column: &'static str, Json(raw): &Raw) -> Result<T, Error> {
+    serde_json::from_str(raw.get())
+        .map_err(|error| Error::Internal(format!("runs.{column} cannot be read: {error}")))
+}
+
 /// A row, the columns of the lease included.
 struct Row {
     id: String,
@@ -70,20 +82,20 @@ struct Row {
     dialect: String,
     model: String,
     instructions: Option<String>,
-    tools: Json<Vec<Tool>>,
-    tool_resources: Json<ToolResources>,
-    metadata: Json<Metadata>,
+    tools: Raw,
+    tool_resources: Raw,
+    metadata: Raw,
     temperature: Option<f64>,
     top_p: Option<f64>,
     max_prompt_tokens: Option<i64>,
     max_completion_tokens: Option<i64>,
-    truncation_strategy: Json<TruncationStrategy>,
-    tool_choice: Json<ToolChoice>,
-    response_format: Json<ResponseFormat>,
+    truncation_strategy: Raw,
+    tool_choice: Raw,
+    response_format: Raw,
     parallel_tool_calls: bool,
     reasoning_effort: Option<String>,
     status: String,
-    required_action: Option<Json<RequiredAction>>,
+    required_action: Option<Raw>,
     last_error_code: Option<String>,
     last_error_message: Option<String>,
     incomplete_reason: Option<String>,
@@ -104,20 +116,16 @@ struct Row {
 /// A query for whole rows of runs: what comes before the columns, and what after.
 macro_rules! select {
     ($head:literal, $tail:literal $(, $argument:expr)* $(,)?) => {{
-        // Column names are limited to 63 bytes, types in them to short names.
-        use crate::types::Metadata;
-        use crate::types::run::{RequiredAction, TruncationStrategy};
-        use crate::types::tool::{ResponseFormat, Tool, ToolChoice, ToolResources};
-        use sqlx::types::Json;
+        use crate::services::runs::Raw;
         sqlx::query_as!(
             crate::services::runs::Row,
             $head + r#" id, project_id, thread_id, ord, created_at, assistant_id, dialect, model, instructions,
-                tools as "tools: Json<Vec<Tool>>", tool_resources as "tool_resources: Json<ToolResources>",
-                metadata as "metadata: Json<Metadata>", temperature, top_p, max_prompt_tokens, max_completion_tokens,
-                truncation_strategy as "truncation_strategy: Json<TruncationStrategy>",
-                tool_choice as "tool_choice: Json<ToolChoice>",
-                response_format as "response_format: Json<ResponseFormat>", parallel_tool_calls, reasoning_effort, status,
-                required_action as "required_action: Json<RequiredAction>", last_error_code, last_error_message,
+                tools as "tools: Raw", tool_resources as "tool_resources: Raw",
+                metadata as "metadata: Raw", temperature, top_p, max_prompt_tokens, max_completion_tokens,
+                truncation_strategy as "truncation_strategy: Raw",
+                tool_choice as "tool_choice: Raw",
+                response_format as "response_format: Raw", parallel_tool_calls, reasoning_effort, status,
+                required_action as "required_action: Raw", last_error_code, last_error_message,
                 incomplete_reason, started_at, expires_at, cancelled_at, failed_at, completed_at, prompt_tokens,
                 completion_tokens, cached_tokens, reasoning_tokens, turns, attempt, lease_token "#
                 + $tail
@@ -152,13 +160,17 @@ impl TryFrom<Row> for LeasedRun {
             cancelled_at: row.cancelled_at,
             failed_at: row.failed_at,
             completed_at: row.completed_at,
-            required_action: row.required_action.map(|Json(action)| action),
+            required_action: row
+                .required_action
+                .as_ref()
+                .map(|raw| parsed("required_action", raw))
+                .transpose()?,
             last_error: last_error(row.last_error_code, row.last_error_message)?,
             model: row.model,
             instructions: row.instructions,
-            tools: row.tools.0,
-            tool_resources: row.tool_resources.0.filled(),
-            metadata: row.metadata.0,
+            tools: parsed("tools", &row.tools)?,
+            tool_resources: parsed::<ToolResources>("tool_resources", &row.tool_resources)?.filled(),
+            metadata: parsed("metadata", &row.metadata)?,
             temperature: row.temperature,
             top_p: row.top_p,
             reasoning_effort: effort
@@ -166,14 +178,14 @@ impl TryFrom<Row> for LeasedRun {
                 .transpose()?,
             max_completion_tokens: row.max_completion_tokens,
             max_prompt_tokens: row.max_prompt_tokens,
-            truncation_strategy: row.truncation_strategy.0,
+            truncation_strategy: parsed("truncation_strategy", &row.truncation_strategy)?,
             incomplete_details: reason
                 .map(|word| known("runs.incomplete_reason", word, RunIncompleteReason::from_word))
                 .transpose()?
                 .map(|reason| IncompleteDetails { reason }),
             usage: status.is_terminal().then_some(usage),
-            response_format: row.response_format.0,
-            tool_choice: row.tool_choice.0,
+            response_format: parsed("response_format", &row.response_format)?,
+            tool_choice: parsed("tool_choice", &row.tool_choice)?,
             parallel_tool_calls: row.parallel_tool_calls,
         };
         Ok(LeasedRun {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{LeasedRun, status};
 use crate::error::Error;
 use crate::services::run_steps::ModelCall;
-use crate::services::{AsJson, now};
+use crate::services::{AsJson, known, now};
 use crate::types::LastErrorCode;
 use crate::types::message::{Message, MessageStatus};
 use crate::types::run::{Run, RunStatus};
@@ -25,14 +25,14 @@ pub struct OpenStep {
     pub model_calls: Vec<ModelCall>,
 }
 
-/// Marks a leased run as in progress and removes what an earlier attempt left of an unfinished turn.
+/// Marks a leased run as in progress (also when an earlier try of this very call did so already) and removes what an earlier attempt left of an unfinished turn.
 /// Returns the highest sort key in the thread and the run, or `None` when the run is not this lease's.
 pub async fn start(db: &PgPool, leased: &mut LeasedRun) -> Result<Option<Uuid>, Error> {
     let started_at = now();
     let top = sqlx::query!(
         r#"with started as (
             update runs set status = 'in_progress', started_at = $3
-            where id = $1 and lease_token = $2 and lease_owner is not null and status = any ($4)
+            where id = $1 and lease_token = $2 and lease_owner is not null and (status = any ($4) or status = 'in_progress')
             returning id, thread_id, turns
          ),
          messages_dropped as (
@@ -260,7 +260,9 @@ pub enum Hold {
     Cancelling,
     /// The lease is this one still.
     Held,
-    /// The run is another lease's, or has ended.
+    /// This lease has settled the run in this state.
+    Settled(RunStatus),
+    /// The run is another lease's.
     Lost,
     /// The run was deleted with its thread.
     Gone,
@@ -269,17 +271,19 @@ pub enum Hold {
 /// Whether this lease still holds.
 pub async fn hold(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<Hold, Error> {
     let row = sqlx::query!(
-        r#"select status, lease_token = $2 and lease_owner is not null as "held!" from runs where id = $1"#,
+        r#"select status, lease_token = $2 as "ours!", lease_owner is not null as "leased!" from runs where id = $1"#,
         leased.run.id,
         leased.token,
     )
     .fetch_optional(db)
     .await?;
-    Ok(match row {
-        None => Hold::Gone,
-        Some(row) if !row.held => Hold::Lost,
-        Some(row) if row.status == RunStatus::Cancelling.as_str() => Hold::Cancelling,
-        Some(_) => Hold::Held,
+    let Some(row) = row else { return Ok(Hold::Gone) };
+    // Only settling leaves the token as it is and nobody's; everyone else who takes a lease away raises it.
+    Ok(match (row.ours, row.leased, known("runs.status", &row.status, RunStatus::from_word)?) {
+        (true, true, RunStatus::Cancelling) => Hold::Cancelling,
+        (true, true, _) => Hold::Held,
+        (true, false, status) => Hold::Settled(status),
+        (false, _, _) => Hold::Lost,
     })
 }
 
