@@ -1,1 +1,23 @@
+//! Tests of the API over HTTP, a file per resource, against a real PostgreSQL and a scripted model.
+//! They run by `scripts/with-postgres cargo test --test api`.
 
+mod support;
+
+mod architecture;
+mod assistants;
+mod auth;
+mod concurrency;
+mod dialect;
+mod harness;
+mod http;
+mod limits;
+mod lists;
+mod messages;
+mod process;
+mod run_steps;
+mod runs;
+mod sdk;
+mod streaming;
+mod tenancy;
+mod threads;
+mod upstream;

@@ -1,0 +1,367 @@
+//! The two contracts: which one a request speaks, how an object of one looks in the other, and what one
+//! says to the fields and values of the other.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, id, run_path};
+use crate::support::{Reply, TestApp, redact};
+
+/// The contract that a request with this header is served in.
+async fn spoken(client: &Client) -> &'static str {
+    let thread = client.post("/threads", json!({})).await.ok();
+    if thread.get("tool_resources").is_some() { "v2" } else { "v1" }
+}
+
+#[tokio::test]
+async fn the_header_decides_and_without_it_the_default() {
+    let app = TestApp::start().await;
+    let v2 = TestApp::builder().default_version("v2").start().await;
+    assert_eq!(spoken(&app.bare()).await, "v1");
+    assert_eq!(spoken(&v2.bare()).await, "v2");
+    for app in [&app, &v2] {
+        for (header, version) in [
+            ("assistants=v1", "v1"),
+            ("assistants=v2", "v2"),
+            (" assistants=v2 ", "v2"),
+            ("realtime=v1,assistants=v2", "v2"),
+            ("assistants=v1 , responses=v1", "v1"),
+            (",assistants=v2,,", "v2"),
+            ("Assistants=V2", "v2"),
+            ("assistants = v2", "v2"),
+        ] {
+            assert_eq!(spoken(&app.bare().with_beta(Some(header))).await, version, "{header}");
+        }
+    }
+    for foreign in ["", "realtime=v1", "assistants", "xassistants=v2", "assistant=v2"] {
+        assert_eq!(spoken(&app.bare().with_beta(Some(foreign))).await, "v1", "{foreign}");
+        assert_eq!(spoken(&v2.bare().with_beta(Some(foreign))).await, "v2", "{foreign}");
+    }
+    let client = app.bare();
+    let twice = client.request(Method::POST, "/threads").header("openai-beta", "realtime=v1");
+    let thread = client.send(twice.header("openai-beta", "assistants=v2")).await.ok();
+    assert!(thread.get("tool_resources").is_some());
+}
+
+#[tokio::test]
+async fn an_unknown_version_is_a_400() {
+    let app = TestApp::start().await;
+    for version in ["v3", "", "v2;x", "2"] {
+        let header = format!("realtime=v1, assistants={version}");
+        let message = format!(
+            "Invalid value in the header 'OpenAI-Beta': 'assistants={version}'. Supported values are: 'assistants=v1' and \
+             'assistants=v2'."
+        );
+        let client = app.bare().with_beta(Some(&header));
+        client.get("/assistants").await.assert_error(400, &message, None, Some("invalid_beta"));
+        client.post("/threads", json!({})).await.assert_error(400, &message, None, Some("invalid_beta"));
+    }
+}
+
+#[tokio::test]
+async fn an_assistant_of_v2_is_readable_in_v1() {
+    let app = TestApp::start().await;
+    let function = json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": true}});
+    let search = json!({"type": "file_search", "file_search": {"max_num_results": 5}});
+    let assistant = app.v2().create_assistant(json!({
+        "name": "Ada", "tools": [{"type": "code_interpreter"}, search, function], "reasoning_effort": "low",
+        "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}},
+        "tool_resources": {"code_interpreter": {"file_ids": []}, "file_search": {"vector_store_ids": []}},
+        "metadata": {"a": "1"}, "temperature": 0.5,
+    })).await;
+    let path = format!("/assistants/{}", id(&assistant));
+    let expected = json!({
+        "id": "asst_1", "object": "assistant", "created_at": "[time]", "name": "Ada", "description": null,
+        "model": "gpt-4o", "instructions": null,
+        "tools": [
+            {"type": "code_interpreter"}, {"type": "retrieval"},
+            {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}},
+        ],
+        "top_p": 1.0, "temperature": 0.5, "file_ids": [], "metadata": {"a": "1"},
+        "response_format": {"type": "json_object"},
+    });
+    let read = app.v1().get(&path).await.ok();
+    assert_eq!(redact(&read), expected);
+    assert_eq!(app.v1().get("/assistants").await.data(), [read]);
+    // What v1 does not know stays as it is when v1 changes something else.
+    let renamed = app.v1().post(&path, json!({"name": "Bob"})).await.ok();
+    assert_eq!(renamed["name"], "Bob");
+    let mut expected = assistant.clone();
+    expected["name"] = json!("Bob");
+    assert_eq!(app.v2().get(&path).await.ok(), expected);
+    let deleted = json!({"id": id(&assistant), "object": "assistant.deleted", "deleted": true});
+    assert_eq!(app.v1().delete(&path).await.ok(), deleted);
+}
+
+#[tokio::test]
+async fn an_assistant_of_v1_is_readable_in_v2() {
+    let app = TestApp::start().await;
+    let function = json!({"type": "function", "function": {"name": "f"}});
+    let tools = json!([{"type": "retrieval"}, function, {"type": "code_interpreter"}]);
+    let body = json!({"model": "gpt-4", "tools": tools, "file_ids": [], "response_format": "none"});
+    let assistant = app.v1().post("/assistants", body).await.ok();
+    let ranking = json!({"ranker": "default_2024_08_21", "score_threshold": 0.0, "hybrid_search": null});
+    let expected = json!({
+        "id": "asst_1", "object": "assistant", "created_at": "[time]", "name": null, "description": null,
+        "model": "gpt-4", "instructions": null,
+        "tools": [
+            {"type": "file_search", "file_search": {"ranking_options": ranking}},
+            {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}, "strict": false}},
+            {"type": "code_interpreter"},
+        ],
+        "top_p": 1.0, "temperature": 1.0, "reasoning_effort": null,
+        "tool_resources": {"code_interpreter": {"file_ids": []}}, "metadata": {}, "response_format": "auto",
+    });
+    let read = app.v2().get(&format!("/assistants/{}", id(&assistant))).await.ok();
+    assert_eq!(redact(&read), expected);
+}
+
+#[tokio::test]
+async fn messages_of_v2_are_readable_in_v1() {
+    let app = TestApp::start().await;
+    let parts = json!([
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}},
+    ]);
+    let thread =
+        app.v2().post("/threads", json!({"messages": [{"role": "user", "content": parts}]})).await.ok();
+    app.model.script(Reply::refusal(["I ", "refuse."]));
+    let assistant = app.v2().create_assistant(json!({})).await;
+    let run = app.v2().create_run(&thread, &assistant).await;
+    app.v2().wait_until(&run, "completed").await;
+
+    let text = |value: &str| json!({"type": "text", "text": {"value": value, "annotations": []}});
+    let read = app.v1().messages(&thread).await;
+    assert_eq!(read[0]["content"], json!([text("What is this?"), text("https://example.com/a.png")]));
+    assert_eq!(read[1]["content"], json!([text("I refuse.")]));
+    for message in &read {
+        assert_eq!((&message["file_ids"], message.get("attachments")), (&json!([]), None));
+    }
+    let refusal = json!([{"type": "refusal", "refusal": "I refuse."}]);
+    assert_eq!(app.v2().messages(&thread).await[1]["content"], refusal);
+    let path = format!("/threads/{}", id(&thread));
+    let expected = json!({"id": "thread_1", "object": "thread", "created_at": "[time]", "metadata": {}});
+    assert_eq!(redact(&app.v1().get(&path).await.ok()), expected);
+}
+
+#[tokio::test]
+async fn messages_of_v1_are_readable_in_v2() {
+    let app = TestApp::start().await;
+    let thread = app.v1().create_thread(&["Hello"]).await;
+    let read = app.v2().messages(&thread).await;
+    assert_eq!((&read[0]["attachments"], read[0].get("file_ids")), (&json!([]), None));
+    assert_eq!(read[0]["content"], json!([{"type": "text", "text": {"value": "Hello", "annotations": []}}]));
+    let path = format!("/threads/{}", id(&thread));
+    assert_eq!(
+        app.v2().get(&path).await.ok()["tool_resources"],
+        json!({"code_interpreter": {"file_ids": []}})
+    );
+    // v1 may delete a message, although its document does not say so.
+    let deleted = app.v1().delete(&format!("{path}/messages/{}", id(&read[0]))).await.ok();
+    assert_eq!(deleted["object"], "thread.message.deleted");
+}
+
+#[tokio::test]
+async fn a_run_of_v2_is_readable_in_v1() {
+    let app = TestApp::start().await;
+    let assistant = app.v2().create_assistant(json!({"tools": [{"type": "file_search"}]})).await;
+    let thread = app.v2().create_thread(&["Hello"]).await;
+    app.model.script(Reply::words("Too long to").finish("length"));
+    let body = json!({
+        "assistant_id": id(&assistant), "tool_choice": "required", "parallel_tool_calls": false, "reasoning_effort": "low",
+        "tools": [{"type": "file_search"}], "response_format": {"type": "json_schema", "json_schema": {"name": "a"}},
+    });
+    let run = app.v2().post(&format!("/threads/{}/runs", id(&thread)), body).await.ok();
+    let run = app.v2().wait_until(&run, "incomplete").await;
+    let read = app.v1().get(&run_path(&run)).await.ok();
+    for absent in ["parallel_tool_calls", "reasoning_effort", "tool_resources"] {
+        assert!(read.get(absent).is_none(), "{absent}");
+        assert!(run.get(absent).is_some(), "{absent}");
+    }
+    // A poller of v1 knows no `incomplete` and would wait for ever.
+    assert_eq!(
+        (&read["status"], &read["incomplete_details"]),
+        (&json!("completed"), &run["incomplete_details"])
+    );
+    assert_eq!(run["incomplete_details"], json!({"reason": "max_completion_tokens"}));
+    assert_eq!((&read["tool_choice"], &run["tool_choice"]), (&json!("auto"), &json!("required")));
+    assert_eq!(read["tools"], json!([{"type": "retrieval"}]));
+    assert_eq!(read["response_format"], json!({"type": "json_object"}));
+    assert_eq!((&read["file_ids"], run.get("file_ids")), (&json!([]), None));
+    assert_eq!(app.v1().steps(&run).await.len(), 1);
+}
+
+/// Sends a body in a contract and checks what field is unknown, and which other contract knows it.
+async fn check_unknown(client: &Client, path: &str, body: &Value, param: &str, other: Option<&str>) {
+    let mut message = format!("Unknown parameter: '{param}'.");
+    if let Some(other) = other {
+        message.push_str(&format!(
+            " It is a parameter of the {other} API. Please try again by setting the header 'OpenAI-Beta: assistants={other}'."
+        ));
+    }
+    let answer = client.post(path, body.clone()).await;
+    answer.assert_error(400, &message, Some(param), Some("unknown_parameter"));
+}
+
+#[tokio::test]
+async fn an_unknown_field_names_the_contract_that_knows_it() {
+    let app = TestApp::start().await;
+    let assistant = app.v2().create_assistant(json!({})).await;
+    let thread = app.v2().create_thread(&["Hello"]).await;
+    let (asst, path) = (id(&assistant), format!("/threads/{}", id(&thread)));
+    let (messages, runs) = (format!("{path}/messages"), format!("{path}/runs"));
+    let one = format!("/assistants/{asst}");
+    let message = |field: &str, value: &str| json!({"role": "user", "content": "a", field: [value]});
+    let run = |field: &str, value: Value| json!({"assistant_id": asst, field: value});
+
+    let v1 = app.v1();
+    let v2_knows = Some("v2");
+    let resources = json!({"model": "gpt-4", "tool_resources": {"file_search": {}}});
+    check_unknown(&v1, "/assistants", &resources, "tool_resources", v2_knows).await;
+    check_unknown(&v1, &one, &resources, "tool_resources", v2_knows).await;
+    check_unknown(
+        &v1,
+        "/assistants",
+        &json!({"model": "a", "reasoning_effort": "low"}),
+        "reasoning_effort",
+        v2_knows,
+    )
+    .await;
+    check_unknown(
+        &v1,
+        "/threads",
+        &json!({"tool_resources": {"file_search": {}}}),
+        "tool_resources",
+        v2_knows,
+    )
+    .await;
+    check_unknown(&v1, &path, &json!({"tool_resources": {"file_search": {}}}), "tool_resources", v2_knows)
+        .await;
+    check_unknown(&v1, &messages, &message("attachments", "a"), "attachments", v2_knows).await;
+    check_unknown(
+        &v1,
+        "/threads",
+        &json!({"messages": [message("attachments", "a")]}),
+        "messages[0].attachments",
+        v2_knows,
+    )
+    .await;
+    check_unknown(&v1, &runs, &run("parallel_tool_calls", json!(true)), "parallel_tool_calls", v2_knows)
+        .await;
+    check_unknown(&v1, &runs, &run("reasoning_effort", json!("low")), "reasoning_effort", v2_knows).await;
+    check_unknown(
+        &v1,
+        "/threads/runs",
+        &run("tool_resources", json!({"file_search": {}})),
+        "tool_resources",
+        v2_knows,
+    )
+    .await;
+
+    let v2 = app.v2();
+    let v1_knows = Some("v1");
+    check_unknown(&v2, "/assistants", &json!({"model": "a", "file_ids": ["file-a"]}), "file_ids", v1_knows)
+        .await;
+    check_unknown(&v2, &one, &json!({"file_ids": ["file-a"]}), "file_ids", v1_knows).await;
+    check_unknown(&v2, &messages, &message("file_ids", "file-a"), "file_ids", v1_knows).await;
+    check_unknown(
+        &v2,
+        "/threads",
+        &json!({"messages": [message("file_ids", "file-a")]}),
+        "messages[0].file_ids",
+        v1_knows,
+    )
+    .await;
+
+    // What neither knows there sends nobody to the other.
+    check_unknown(&v1, &runs, &run("file_ids", json!(["file-a"])), "file_ids", None).await;
+    check_unknown(&v2, &runs, &run("file_ids", json!(["file-a"])), "file_ids", None).await;
+    check_unknown(&v1, &runs, &run("tool_resources", json!({"file_search": {}})), "tool_resources", None)
+        .await;
+    check_unknown(&v2, &runs, &run("tool_resources", json!({"file_search": {}})), "tool_resources", None)
+        .await;
+    let format = json!({"type": "text", "json_schema": {"name": "a"}});
+    check_unknown(&v2, &runs, &run("response_format", format), "response_format.json_schema", None).await;
+    let search = json!({"model": "a", "tools": [{"type": "code_interpreter", "file_search": {}}]});
+    check_unknown(&v2, "/assistants", &search, "tools[0].file_search", None).await;
+    for client in [v1, v2] {
+        for (path, body) in [
+            ("/assistants", json!({"model": "a", "foo": 1})),
+            (one.as_str(), json!({"foo": {}})),
+            ("/threads", json!({"foo": 1})),
+            (path.as_str(), json!({"messages": []})),
+            (messages.as_str(), json!({"role": "user", "content": "a", "foo": 1})),
+            (runs.as_str(), json!({"assistant_id": asst, "foo": 1})),
+            ("/threads/runs", json!({"assistant_id": asst, "foo": 1})),
+        ] {
+            let param = if body.get("foo").is_some() { "foo" } else { "messages" };
+            check_unknown(&client, path, &body, param, None).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_null_is_no_unknown_field() {
+    let app = TestApp::start().await;
+    let nothing = json!({"model": "a", "foo": null, "file_ids": null, "tool_resources": null, "reasoning_effort": null});
+    for client in [app.v1(), app.v2()] {
+        let assistant = client.post("/assistants", nothing.clone()).await.ok();
+        let message =
+            json!({"role": "user", "content": "a", "foo": null, "attachments": null, "file_ids": null});
+        let thread =
+            client.post("/threads", json!({"messages": [message], "tool_resources": null})).await.ok();
+        let body = json!({"assistant_id": id(&assistant), "foo": null, "parallel_tool_calls": null});
+        let run = client.post(&format!("/threads/{}/runs", id(&thread)), body).await.ok();
+        client.wait_until(&run, "completed").await;
+    }
+}
+
+#[tokio::test]
+async fn a_tool_of_the_other_contract_says_which() {
+    let app = TestApp::start().await;
+    for (client, tool, words, other) in [
+        (app.v1(), "file_search", "'code_interpreter', 'retrieval', and 'function'", "v2"),
+        (app.v2(), "retrieval", "'code_interpreter', 'file_search', and 'function'", "v1"),
+    ] {
+        let message = format!(
+            "Invalid value: '{tool}'. Supported values are: {words}. '{tool}' is a tool of the {other} API. Please try again \
+             by setting the header 'OpenAI-Beta: assistants={other}'."
+        );
+        let answer = client.post("/assistants", json!({"model": "a", "tools": [{"type": tool}]})).await;
+        answer.assert_error(400, &message, Some("tools[0].type"), Some("invalid_value"));
+    }
+}
+
+#[tokio::test]
+async fn v1_refuses_the_values_that_only_v2_knows() {
+    let app = TestApp::start().await;
+    let assistant = app.v1().create_assistant(json!({})).await;
+    let thread = app.v1().create_thread(&["Hello"]).await;
+    let path = format!("/threads/{}", id(&thread));
+    let run = |field: &str, value: Value| json!({"assistant_id": id(&assistant), field: value});
+    for (path, body, message, param, code) in [
+        (
+            format!("{path}/messages"),
+            json!({"role": "user", "content": [{"type": "text", "text": "a"}]}),
+            "Invalid type for 'content': expected a string, but got an array instead.",
+            "content",
+            "invalid_type",
+        ),
+        (
+            format!("{path}/runs"),
+            run("tool_choice", json!("required")),
+            "Invalid value: 'required'. Supported values are: 'none' and 'auto'.",
+            "tool_choice",
+            "invalid_value",
+        ),
+        (
+            format!("{path}/runs"),
+            run("response_format", json!({"type": "json_schema", "json_schema": {"name": "a"}})),
+            "Invalid value: 'json_schema'. Supported values are: 'text' and 'json_object'.",
+            "response_format.type",
+            "invalid_value",
+        ),
+    ] {
+        app.v1().post(&path, body).await.assert_error(400, message, Some(param), Some(code));
+    }
+}

@@ -1,0 +1,121 @@
+//! A database per test, copied from a template that has the migrations.
+
+use std::process;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use locum::config::DatabaseOptions;
+use locum::database::{Database, Purpose};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
+
+use super::block_on;
+
+/// Made once per test process.
+static TEMPLATE: LazyLock<String> = LazyLock::new(|| {
+    let name = format!("locum_test_{}_template", process::id());
+    let created = name.clone();
+    block_on(async move {
+        administer(format!("create database {created}")).await;
+        let options = DatabaseOptions {
+            database_url: Some(url_of(&created).into()),
+            data_dir: None,
+            database_connections: 2,
+        };
+        let database = Database::connect(&options, Purpose::Command).await.expect("the template answers");
+        database.migrate().await.expect("the migrations apply");
+        database.close().await;
+    });
+    name
+});
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// An empty database with all tables, dropped when the test lets go of it.
+pub struct TestDatabase {
+    name: String,
+}
+
+impl TestDatabase {
+    pub fn create() -> Self {
+        let name = format!("locum_test_{}_{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let statement = format!("create database {name} template {}", *TEMPLATE);
+        block_on(administer(statement));
+        Self { name }
+    }
+
+    pub fn url(&self) -> String {
+        url_of(&self.name)
+    }
+
+    /// A pool for the test itself, which sees what the API does not show.
+    pub async fn pool(&self) -> PgPool {
+        let options: PgConnectOptions = self.url().parse().expect("a database URL");
+        PgPoolOptions::new().max_connections(2).connect_with(options).await.expect("the database answers")
+    }
+
+    /// The runs that have not ended, as `id: status`.
+    pub async fn live_runs(&self) -> Vec<String> {
+        let options: PgConnectOptions = self.url().parse().expect("a database URL");
+        let mut connection = options.connect().await.expect("the database answers");
+        let runs = sqlx::query_scalar(
+            "select id || ': ' || status from runs
+             where status in ('queued', 'in_progress', 'requires_action', 'cancelling') order by ord",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .expect("the runs can be read");
+        connection.close().await.expect("the connection closes");
+        runs
+    }
+
+    /// Waits a moment for the last runs to end; returns those that do not.
+    pub async fn settle(&self) -> Vec<String> {
+        let mut live = self.live_runs().await;
+        for _ in 0..50 {
+            if live.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            live = self.live_runs().await;
+        }
+        live
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        // A statement that fails here would hide the failure that the test is about.
+        let statement = format!("drop database if exists {} with (force)", self.name);
+        block_on(async move {
+            let mut connection = admin().await;
+            if let Err(error) = sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await {
+                eprintln!("a test database was left over: {error}");
+            }
+        });
+    }
+}
+
+fn admin_url() -> String {
+    std::env::var("DATABASE_URL").expect("run: scripts/with-postgres cargo test")
+}
+
+/// The URL of another database of the same cluster.
+fn url_of(name: &str) -> String {
+    let url = admin_url();
+    let (base, query) = url.split_once('?').map_or((url.as_str(), None), |(base, query)| (base, Some(query)));
+    let (server, _) = base.rsplit_once('/').expect("DATABASE_URL names a database");
+    query.map_or_else(|| format!("{server}/{name}"), |query| format!("{server}/{name}?{query}"))
+}
+
+async fn admin() -> PgConnection {
+    let options: PgConnectOptions = admin_url().parse().expect("DATABASE_URL is a PostgreSQL URL");
+    options.connect().await.expect("the database answers")
+}
+
+async fn administer(statement: String) {
+    let mut connection = admin().await;
+    sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.expect("the statement succeeds");
+    connection.close().await.expect("the connection closes");
+}

@@ -1,0 +1,43 @@
+//! What the tests share: a server of their own on a database of their own ([`app`]), a model at the
+//! wire that says what a test wants ([`model`]), a client that checks what every reply must have
+//! ([`client`]), and a strict reader of event streams ([`sse`]).
+
+pub mod app;
+pub mod binary;
+pub mod client;
+pub mod database;
+pub mod model;
+pub mod redact;
+pub mod scene;
+pub mod script;
+pub mod sse;
+
+use std::sync::LazyLock;
+
+use tokio::runtime::Runtime;
+
+pub use app::TestApp;
+pub use client::Client;
+pub use model::Model;
+pub use redact::redact;
+pub use scene::Scene;
+pub use script::Reply;
+pub use sse::names;
+
+/// Where the scripted models and the housekeeping of databases run, so that they outlive the runtime of
+/// any one test.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime for the tests")
+});
+
+/// Runs a future to its end from anywhere, within a runtime too.
+fn block_on<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    match std::thread::spawn(|| RUNTIME.block_on(future)).join() {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
