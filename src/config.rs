@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use secrecy::SecretString;
 
 use crate::dialect::Dialect;
@@ -114,17 +115,20 @@ pub struct ModelOptions {
 #[command(next_help_heading = "Runs")]
 pub struct RunOptions {
     /// Runs that this node executes at once.
-    #[arg(long, env = "LOCUM_WORKERS", value_name = "N", default_value_t = 64)]
+    #[arg(long, env = "LOCUM_WORKERS", value_name = "N", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(..=MOST_WORKERS))]
     pub workers: usize,
 
     /// Seconds after which a run that is still live expires.
-    #[arg(long, env = "LOCUM_RUN_SECONDS", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    #[arg(long, env = "LOCUM_RUN_SECONDS", value_name = "SECONDS", default_value = "600", value_parser = some_seconds)]
     pub run_seconds: Duration,
 
     /// Replies of the model within one run at most.
     #[arg(long, env = "LOCUM_MAX_TURNS", value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..))]
     pub max_turns: i32,
 }
+
+/// More than any machine can hold.
+const MOST_WORKERS: u64 = 100_000;
 
 fn secret(text: &str) -> Result<SecretString, String> {
     Ok(SecretString::from(text.to_owned()))
@@ -134,9 +138,21 @@ fn dialect(text: &str) -> Result<Dialect, String> {
     Dialect::from_word(text).ok_or_else(|| "it is v1 or v2".to_owned())
 }
 
+/// A year: more is a mistake, and dates stay within what everybody can count.
+const MOST_SECONDS: f64 = 366.0 * 86_400.0;
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "it is a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "it is a number of seconds, not negative".to_owned())
+    if (0.0..=MOST_SECONDS).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("it is a number of seconds, from nothing to a year".to_owned())
+    }
+}
+
+fn some_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = seconds(text)?;
+    if seconds.is_zero() { Err("it is more than nothing".to_owned()) } else { Ok(seconds) }
 }
 
 fn base_url(text: &str) -> Result<reqwest::Url, String> {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::config::DatabaseOptions;
 use crate::postgres::{self, Cluster};
@@ -47,6 +47,8 @@ pub enum Error {
     Url,
     #[error("The database does not answer: {0}")]
     Connect(sqlx::Error),
+    #[error("The database does not answer: no connection within {} seconds.", ACQUIRE.as_secs())]
+    Silent,
     #[error("PostgreSQL {found} is too old: Locum needs 14 or newer.")]
     TooOld { found: String },
     #[error("The migrations could not be applied: {0}")]
@@ -58,7 +60,7 @@ impl Database {
     pub async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Result<Self, Error> {
         let url = options.database_url.as_ref().map(|url| url.expose_secret()).filter(|url| !url.is_empty());
         let (connect, cluster) = match url {
-            Some(url) => (url.parse::<PgConnectOptions>().map_err(|_| Error::Url)?, None),
+            Some(url) => (parse(url)?, None),
             None => {
                 let data_dir = options.data_dir();
                 let cluster = match purpose {
@@ -73,6 +75,11 @@ impl Database {
         let connect = connect.application_name("locum");
         let keeper = PgPoolOptions::new().max_connections(KEEPER).acquire_timeout(ACQUIRE);
         let keeper = keeper.connect_lazy_with(connect.clone());
+        // One connection first: a pool would only say that it waited.
+        if let Err(error) = probe(&connect).await {
+            stop(cluster).await;
+            return Err(error);
+        }
         let database = match pool.connect_with(connect).await {
             Ok(pool) => Self { pool, keeper, cluster },
             Err(error) => {
@@ -105,6 +112,20 @@ impl Database {
         self.pool.close().await;
         stop(self.cluster).await;
     }
+}
+
+/// sqlx takes URLs of any scheme for PostgreSQL's.
+fn parse(url: &str) -> Result<PgConnectOptions, Error> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(Error::Url);
+    }
+    url.parse().map_err(|_| Error::Url)
+}
+
+async fn probe(options: &PgConnectOptions) -> Result<(), Error> {
+    let connecting = tokio::time::timeout(ACQUIRE, PgConnection::connect_with(options));
+    let connection = connecting.await.map_err(|_| Error::Silent)?.map_err(Error::Connect)?;
+    connection.close().await.map_err(Error::Connect)
 }
 
 async fn stop(cluster: Option<Cluster>) {

@@ -50,16 +50,20 @@ async fn claim(engine: &Arc<Engine>) -> Result<(), Error> {
         if slots.is_empty() {
             return Ok(());
         }
-        let limit = i64::try_from(slots.len()).unwrap_or(i64::MAX);
+        let reserved = slots.len();
+        let limit = i64::try_from(reserved).unwrap_or(i64::MAX);
+        // Before the look: what is queued after it sets the mark again.
+        engine.slots.looked(true);
         let runs = lease::claim(&engine.db, engine.slots.node(), limit).await?;
         let claimed = runs.len();
         for run in runs {
             let Some(slot) = slots.pop() else { break };
             spawn(engine, Assignment { run, slot });
         }
-        if claimed < CLAIM {
+        if claimed < reserved {
             return Ok(());
         }
+        engine.slots.looked(false);
     }
 }
 
@@ -81,10 +85,7 @@ fn spawn(engine: &Arc<Engine>, assignment: Assignment) {
                 tracing::error!(run.id = run_id, "the worker of a run hung and was given up");
             }
         }
-        let was_full = engine.slots.try_reserve().is_none();
         drop(slot);
-        if was_full {
-            engine.slots.wake();
-        }
+        engine.slots.freed();
     });
 }

@@ -106,7 +106,10 @@ impl ReplyStream {
                 }
             };
             match data {
-                Some(data) => self.data(data?.trim())?,
+                Some(Ok(data)) => self.data(data.trim())?,
+                // What breaks after the model has said why it ended takes nothing away.
+                Some(Err(_)) if self.finish.is_some() => self.end_of_stream()?,
+                Some(Err(error)) => return Err(error),
                 None => self.end_of_stream()?,
             }
         }

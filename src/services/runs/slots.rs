@@ -2,6 +2,7 @@
 //! The engine holds the other end.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -24,6 +25,8 @@ struct Inner {
     permits: Arc<Semaphore>,
     assignments: mpsc::UnboundedSender<Assignment>,
     queued: Notify,
+    /// Whether the queue may hold a run that found no slot.
+    backlog: AtomicBool,
     /// Runs under way here, by id: how a request to cancel reaches its worker at once.
     executing: Mutex<HashMap<String, Entry>>,
 }
@@ -68,6 +71,7 @@ impl Slots {
             permits: Arc::new(Semaphore::new(workers)),
             assignments,
             queued: Notify::new(),
+            backlog: AtomicBool::new(false),
             executing: Mutex::default(),
         };
         (Self(Arc::new(inner)), receiver)
@@ -97,7 +101,20 @@ impl Slots {
 
     /// Tells the engine that a run was queued.
     pub fn wake(&self) {
+        self.0.backlog.store(true, Ordering::Release);
         self.0.queued.notify_one();
+    }
+
+    /// Notes whether the queue was found empty; a run that is queued meanwhile wakes the engine anyway.
+    pub fn looked(&self, is_empty: bool) {
+        self.0.backlog.store(!is_empty, Ordering::Release);
+    }
+
+    /// Tells the engine that a slot is free, if anything may wait for it.
+    pub fn freed(&self) {
+        if self.0.backlog.load(Ordering::Acquire) {
+            self.0.queued.notify_one();
+        }
     }
 
     /// Waits until a run was queued.

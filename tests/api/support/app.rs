@@ -34,7 +34,6 @@ pub struct TestApp {
     pub database: Arc<TestDatabase>,
     pool: OnceCell<PgPool>,
     running: Option<Running>,
-    may_leave_runs: bool,
 }
 
 /// The server and its runtime: its own, so that it goes on while a test blocks, and can be killed.
@@ -150,7 +149,6 @@ impl Builder {
             database,
             pool: OnceCell::new(),
             running: Some(Running { app, runtime }),
-            may_leave_runs: false,
         }
     }
 }
@@ -203,11 +201,6 @@ impl TestApp {
         self.pool.get_or_init(|| self.database.pool()).await
     }
 
-    /// This test may end while runs are live.
-    pub fn allow_live_runs(&mut self) {
-        self.may_leave_runs = true;
-    }
-
     /// Stops in order.
     pub async fn stop(mut self) {
         let left_over = self.left_over_runs().await;
@@ -218,17 +211,9 @@ impl TestApp {
         assert!(left_over.is_empty(), "runs were left over: {left_over:?}");
     }
 
-    /// Ends the server at once, as kill -9 would: nothing is given back, nothing is written.
-    pub fn kill(mut self) {
-        if let Some(Running { app, runtime }) = self.running.take() {
-            runtime.shutdown_background();
-            drop(app);
-        }
-    }
-
     async fn left_over_runs(&self) -> Vec<String> {
         // While another server or the test holds the database, its runs may go on there.
-        if self.may_leave_runs || Arc::strong_count(&self.database) > 1 {
+        if Arc::strong_count(&self.database) > 1 {
             return Vec::new();
         }
         self.database.settle().await
@@ -238,8 +223,7 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         let Some(Running { app, runtime }) = self.running.take() else { return };
-        let looks =
-            !self.may_leave_runs && !std::thread::panicking() && Arc::strong_count(&self.database) == 1;
+        let looks = !std::thread::panicking() && Arc::strong_count(&self.database) == 1;
         let database = Arc::clone(&self.database);
         let left_over = std::thread::scope(|scope| {
             let stopped = scope.spawn(move || {

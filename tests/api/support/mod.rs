@@ -22,7 +22,6 @@ pub use model::Model;
 pub use redact::redact;
 pub use scene::Scene;
 pub use script::Reply;
-pub use sse::names;
 
 /// Where the scripted models and the housekeeping of databases run, so that they outlive the runtime of
 /// any one test.

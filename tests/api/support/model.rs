@@ -97,10 +97,6 @@ impl Model {
         Self { address, shared, _stop: Arc::new(stop.drop_guard()) }
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// The base URL, up to and with `/v1`.
     pub fn url(&self) -> String {
         format!("http://{}/v1", self.address)
