@@ -1,6 +1,6 @@
 //! Which of the two contracts a request speaks, and the way between them: bodies of either contract
 //! become the canonical request types (`requests`, `v1`), canonical objects become replies of either
-//! contract ([`View`], `v1`). Routes and services know the canonical types alone.
+//! contract (`View`, `v1`). Routes and services know the canonical types alone.
 
 pub mod fields;
 pub mod requests;
