@@ -106,9 +106,14 @@ impl App {
         Ok(Parts { address, first_key, engine, stop, server, keepers })
     }
 
-    /// Waits for the HTTP server, which ends by itself only when it fails.
+    /// Waits for what the server cannot go on without: its HTTP side, or the private database. Whoever
+    /// runs Locum starts it again, and the start recovers both.
     pub async fn failed(&mut self) -> Error {
-        match (&mut self.server).await {
+        let server = tokio::select! {
+            error = self.database.ended() => return error.into(),
+            server = &mut self.server => server,
+        };
+        match server {
             Ok(Ok(())) => Error::Serve(io::Error::other("it ended")),
             Ok(Err(error)) => Error::Serve(error),
             Err(error) => Error::Serve(io::Error::other(error)),

@@ -106,6 +106,14 @@ impl Database {
         self.cluster.is_some()
     }
 
+    /// Waits until the private cluster has ended by itself; with a database of somebody else's, for ever.
+    pub async fn ended(&self) -> Error {
+        match &self.cluster {
+            Some(cluster) => cluster.ended().await.into(),
+            None => std::future::pending().await,
+        }
+    }
+
     /// Closes the pool and stops the private cluster.
     pub async fn close(self) {
         self.keeper.close().await;

@@ -17,6 +17,9 @@ pub enum Error {
         /// The process, as far as its lock file tells.
         holder: String,
     },
+    /// It was killed, or crashed for good.
+    #[error("the private PostgreSQL ended by itself; the next start recovers it")]
+    Ended,
     /// Neither PATH nor Debian's folders have a server of a supported version.
     #[error(
         "no PostgreSQL 14 or newer was found on this machine; install it (`apt-get install postgresql`), \

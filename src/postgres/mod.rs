@@ -124,6 +124,17 @@ impl Cluster {
         self.access.options(NAME)
     }
 
+    /// Waits until a cluster that this process owns has ended by itself; beside a running server, for ever.
+    pub async fn ended(&self) -> Error {
+        /// An adopted process can only be looked at.
+        const LOOK: Duration = Duration::from_secs(1);
+        let Some((postmaster, _)) = &self.owned else { return std::future::pending().await };
+        while postmaster.is_running() {
+            sleep(LOOK).await;
+        }
+        Error::Ended
+    }
+
     /// Ends the cluster if this process owns it: a fast shutdown, which rolls back open transactions
     /// and writes a checkpoint; after 30 seconds an immediate one, which the next start recovers from.
     ///

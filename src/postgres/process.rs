@@ -117,7 +117,7 @@ impl Postmaster {
         Some(child.await.unwrap_or_else(|error| Err(error.into())))
     }
 
-    fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         match &self.child {
             Some(child) => !child.is_finished(),
             None => is_postmaster(self.pid, &self.cluster),

@@ -13,6 +13,7 @@ mod http;
 mod limits;
 mod lists;
 mod messages;
+mod plans;
 mod process;
 mod run_steps;
 mod runs;

@@ -353,6 +353,25 @@ mod crashes {
     }
 
     #[tokio::test]
+    async fn a_server_whose_own_postgresql_was_killed_ends_and_the_next_start_has_everything() {
+        let folder = DataDir::new();
+        let settings = [("LOCUM_DATA_DIR", folder.name()), ("LOCUM_API_KEYS", KEY)];
+        let mut server = Server::start(&settings);
+        let thread = server.client(KEY).post("/threads", json!({"metadata": {"a": "1"}})).await.ok();
+        let pid_file = std::fs::read_to_string(folder.path().join("postgres/postmaster.pid")).unwrap();
+        let killed =
+            std::process::Command::new("kill").args(["-9", pid_file.lines().next().unwrap()]).status();
+        assert!(killed.unwrap().success());
+        assert!(!server.wait().success());
+        let reason = "locum: the private PostgreSQL ended by itself; the next start recovers it";
+        assert!(server.log.iter().any(|line| line == reason), "{:#?}", server.log);
+
+        let server = Server::start(&settings);
+        assert_eq!(server.client(KEY).get(&format!("/threads/{}", id(&thread))).await.ok(), thread);
+        server.stop();
+    }
+
+    #[tokio::test]
     async fn twenty_runs_in_progress_survive_kill_9() {
         kill_twenty_runs("64", 20).await;
     }

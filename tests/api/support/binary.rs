@@ -117,7 +117,10 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
-                self.log.extend(self.lines.try_iter());
+                // To the end of the pipe, which closes with the process.
+                while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(5)) {
+                    self.log.push(line);
+                }
                 return status;
             }
             assert!(Instant::now() < deadline, "the server does not end:\n{}", self.log.join("\n"));
