@@ -136,10 +136,10 @@ impl Authenticator {
         let mut listener = PgListener::connect_with(&self.0.db).await?;
         listener.listen(keys::CHANGED).await?;
         loop {
-            // A lost connection may have lost an announcement: forget as well.
-            listener.try_recv().await?;
+            // Also where listening begins, and after a lost connection: an announcement may have been missed.
             self.0.valid.invalidate_all();
             self.0.invalid.invalidate_all();
+            listener.try_recv().await?;
         }
     }
 

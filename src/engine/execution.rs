@@ -380,10 +380,7 @@ impl Execution<'_> {
             run.expires_at = None;
             run.usage = Some(self.leased.usage);
         }
-        let stored = retry::until_lapsed(|| {
-            progress::settle(self.db(), &self.leased, &run, self.top, closed.as_ref())
-        });
-        if !stored.await? && !self.has_settled(run.status).await? {
+        if !self.store(&run, closed.as_ref()).await? && !self.has_settled(run.status).await? {
             self.reply.open = closed;
             return Err(self.why_refused().await);
         }
@@ -398,6 +395,12 @@ impl Execution<'_> {
             self.engine.hub.close(&run.id, self.leased.token);
         }
         Ok(())
+    }
+
+    /// Writes a state of the run and the end of its open step; false when the write did nothing.
+    pub async fn store(&self, run: &Run, closed: Option<&OpenStep>) -> Result<bool, Stop> {
+        let write = retry::until_lapsed(|| progress::settle(self.db(), &self.leased, run, self.top, closed));
+        Ok(write.await?)
     }
 
     /// Whether a write that seems refused was done by an earlier try of it, whose answer was lost.

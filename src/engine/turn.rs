@@ -270,7 +270,7 @@ impl Execution<'_> {
     async fn complete_message_before_calls(&mut self) -> Result<(), Stop> {
         // The turn's tokens are the tool step's: they come last and are known only then.
         let Some(closed) = self.complete_message(Usage::default()) else { return Ok(()) };
-        if !retry::until_lapsed(|| progress::close_step(self.db(), &self.leased, &closed)).await? {
+        if !self.store(&self.leased.run, Some(&closed)).await? {
             self.reply.open = Some(closed);
             return Err(self.why_refused().await);
         }

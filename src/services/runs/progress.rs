@@ -95,56 +95,8 @@ pub async fn open_step(db: impl PgExecutor<'_>, leased: &LeasedRun, open: &OpenS
     Ok(stored.is_some())
 }
 
-/// Stores the end of a step whose run goes on.
-pub async fn close_step(
-    db: impl PgExecutor<'_>,
-    leased: &LeasedRun,
-    closed: &OpenStep,
-) -> Result<bool, Error> {
-    let change = StepChange::of(Some(closed));
-    let stored = sqlx::query_scalar!(
-        r#"with run as (
-            select id from runs where id = $1 and lease_token = $2 and status = 'in_progress' for no key update
-         ),
-         message as (
-            update messages set status = $4, content = $5, completed_at = $6, incomplete_at = $7, incomplete_reason = $8
-            from run where messages.id = $3
-         )
-         update run_steps set status = $10, step_details = $11, model_calls = $12, completed_at = $13,
-            cancelled_at = $14, failed_at = $15, expired_at = $16, last_error_code = $17, last_error_message = $18,
-            prompt_tokens = $19, completion_tokens = $20, cached_tokens = $21, reasoning_tokens = $22
-         from run where run_steps.id = $9
-         returning run_steps.id"#,
-        leased.run.id,
-        leased.token,
-        change.message_id,
-        change.message_status,
-        change.content as _,
-        change.message_completed_at,
-        change.message_incomplete_at,
-        change.message_reason,
-        change.step_id,
-        change.step_status,
-        change.details as _,
-        change.model_calls as _,
-        change.completed_at,
-        change.cancelled_at,
-        change.failed_at,
-        change.expired_at,
-        change.error_code,
-        change.error_message,
-        change.prompt_tokens,
-        change.completion_tokens,
-        change.cached_tokens,
-        change.reasoning_tokens,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(stored.is_some())
-}
-
-/// Stores a new state of the run together with the end of its open step: a turn that is whole, the wait
-/// for tool outputs, or the end. An end unlocks the thread; a wait gives the lease up.
+/// Stores a new state of the run together with the end of its open step: a text before its calls, a turn
+/// that is whole, the wait for tool outputs, or the end. An end unlocks the thread; a wait gives the lease up.
 /// `leased.usage` and `leased.turns` are stored with it. `top` is the highest sort key of what the run added.
 pub async fn settle(
     db: impl PgExecutor<'_>,
@@ -158,7 +110,7 @@ pub async fn settle(
     let gives_up_lease = ended || run.status == RunStatus::RequiresAction;
     let mut sources = status::sources(run.status);
     if run.status == RunStatus::InProgress {
-        // The turn is whole and the next one follows: no change of state.
+        // The turn goes on, or is whole and the next one follows: no change of state.
         sources = vec![RunStatus::InProgress.as_str().to_owned()];
     }
     let stored = sqlx::query_scalar!(
