@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authenticator;
+use crate::blobs::{self, Blobs};
 use crate::config::Config;
 use crate::database::{self, Database, Purpose};
 use crate::engine::Engine;
@@ -17,9 +18,9 @@ use crate::engine::model::Model;
 use crate::events::Hub;
 use crate::services::runs::lease;
 use crate::services::runs::slots::Slots;
-use crate::services::{keys, runs};
+use crate::services::{files, keys, runs};
 use crate::state::{self, AppState};
-use crate::{ids, routes};
+use crate::{ids, janitor, routes};
 
 /// How long open connections may take to end after the runs have.
 const CONNECTIONS: Duration = Duration::from_secs(5);
@@ -46,6 +47,8 @@ pub enum Error {
     Listen { address: SocketAddr, source: io::Error },
     #[error("The client for the model server could not be made: {0}")]
     Model(#[from] reqwest::Error),
+    #[error("Files cannot be stored: {0}.")]
+    Files(#[from] blobs::Error),
     #[error("{0}")]
     Service(#[from] crate::error::Error),
     #[error("The HTTP server stopped: {0}")]
@@ -88,16 +91,29 @@ impl App {
         let runs =
             runs::Context { db: db.clone(), slots, hub: Hub::default(), lifetime: config.runs.run_seconds };
         let model = Model::new(config.model.clone())?;
-        let engine =
-            Engine::start(runs.clone(), database.keeper.clone(), model, config.runs.clone(), assignments);
+        let files = files::Context::new(db.clone(), open_blobs(config).await?, config.files.file_bytes);
+        let engine = Engine::start(
+            runs.clone(),
+            files.clone(),
+            database.keeper.clone(),
+            model,
+            config.runs.clone(),
+            assignments,
+        );
 
         let stop = CancellationToken::new();
         let keepers = vec![
             tokio::spawn(auth.clone().follow_changes(stop.clone())),
             tokio::spawn(auth.clone().store_last_use(stop.clone())),
+            tokio::spawn(janitor::work(files.clone(), stop.clone())),
         ];
-        let state =
-            AppState::new(state::Inner { db, auth, runs, default_dialect: config.http.default_version });
+        let state = AppState::new(state::Inner {
+            db,
+            auth,
+            runs,
+            files,
+            default_dialect: config.http.default_version,
+        });
         let router = routes::router(state, &config.http.cors_origins);
         let address = listener.local_addr().map_err(Error::Serve)?;
         let stopped = stop.clone().cancelled_owned();
@@ -135,6 +151,14 @@ impl App {
         }
         self.database.close().await;
         Ok(result?)
+    }
+}
+
+/// The store of files, which by default is a folder of the data folder.
+async fn open_blobs(config: &Config) -> Result<Blobs, blobs::Error> {
+    match &config.files.files_url {
+        Some(url) => Blobs::open(url).await,
+        None => Blobs::folder(&config.database.data_dir().join("files")),
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Config {
     #[command(flatten)]
     pub database: DatabaseOptions,
     #[command(flatten)]
+    pub files: FileOptions,
+    #[command(flatten)]
     pub http: HttpOptions,
     #[command(flatten)]
     pub model: ModelOptions,
@@ -55,6 +57,19 @@ impl DatabaseOptions {
         let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
         base.or_else(home).unwrap_or_else(|| PathBuf::from(".")).join("locum")
     }
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Files")]
+pub struct FileOptions {
+    /// Where the bytes of files are: file:///FOLDER, or s3://BUCKET/PREFIX with the AWS_* variables. Several
+    /// nodes share one [default: the folder 'files' in the data folder].
+    #[arg(long, env = "LOCUM_FILES_URL", value_name = "URL", value_parser = files_url)]
+    pub files_url: Option<reqwest::Url>,
+
+    /// Bytes of a file at most.
+    #[arg(long, env = "LOCUM_FILE_BYTES", value_name = "BYTES", default_value_t = 512 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(1..))]
+    pub file_bytes: u64,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -160,6 +175,15 @@ fn base_url(text: &str) -> Result<reqwest::Url, String> {
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
         _ => Err("it begins with http:// or https:// and names a host".to_owned()),
+    }
+}
+
+fn files_url(text: &str) -> Result<reqwest::Url, String> {
+    let url: reqwest::Url = text.parse().map_err(|error| format!("it is no URL: {error}"))?;
+    match url.scheme() {
+        "file" => Ok(url),
+        "s3" if url.has_host() => Ok(url),
+        _ => Err("it is file:///FOLDER or s3://BUCKET/PREFIX".to_owned()),
     }
 }
 

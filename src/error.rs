@@ -22,6 +22,9 @@ pub enum Error {
     /// 404: it does not exist, or it is another project's.
     #[error("No {kind} found with id '{id}'.")]
     NotFound { kind: &'static str, id: String },
+    /// 404: the file does not exist, or it is another project's.
+    #[error("No such File object: {id}")]
+    NoSuchFile { id: String },
     /// 404: no such route.
     #[error("Invalid URL ({method} {path})")]
     UnknownUrl { method: String, path: String },
@@ -32,8 +35,8 @@ pub enum Error {
     #[error("The request body is too large. The maximum is {limit} bytes.")]
     BodyTooLarge { limit: usize },
     /// 415.
-    #[error("Unsupported Content-Type '{0}'. Send the request body as application/json.")]
-    UnsupportedMediaType(String),
+    #[error("Unsupported Content-Type '{found}'. Send the request body as {expected}.")]
+    UnsupportedMediaType { found: String, expected: &'static str },
     /// 408: the body did not arrive.
     #[error("The request body could not be read: {0}.")]
     BodyUnreadable(&'static str),
@@ -42,6 +45,9 @@ pub enum Error {
     Unavailable,
     #[error("database: {0}")]
     Database(sqlx::Error),
+    /// The bytes of a file could not be written or read.
+    #[error("{0}")]
+    Storage(crate::blobs::Error),
     /// A row that this version cannot read, or a broken invariant.
     #[error("internal: {0}")]
     Internal(String),
@@ -130,13 +136,15 @@ impl Error {
         match self {
             Error::Invalid(_) => StatusCode::BAD_REQUEST,
             Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            Error::NotFound { .. } | Error::UnknownUrl { .. } => StatusCode::NOT_FOUND,
+            Error::NotFound { .. } | Error::NoSuchFile { .. } | Error::UnknownUrl { .. } => {
+                StatusCode::NOT_FOUND
+            }
             Error::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::BodyUnreadable(_) => StatusCode::REQUEST_TIMEOUT,
             Error::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Database(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::Database(_) | Error::Storage(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -161,9 +169,10 @@ impl Error {
     /// The body on the wire; says nothing of what lies behind a 500.
     pub fn body(&self) -> ErrorBody {
         let (kind, param, code) = match self {
-            Error::Database(_) | Error::Internal(_) => return ErrorBody::server_error(),
+            Error::Database(_) | Error::Storage(_) | Error::Internal(_) => return ErrorBody::server_error(),
             Error::Invalid(invalid) => ("invalid_request_error", invalid.param.clone(), invalid.code),
             Error::Unauthenticated(_) => ("invalid_request_error", None, Some("invalid_api_key")),
+            Error::NoSuchFile { .. } => ("invalid_request_error", Some("id".to_owned()), None),
             Error::UnknownUrl { .. } => ("invalid_request_error", None, Some("unknown_url")),
             Error::MethodNotAllowed { .. } => ("invalid_request_error", None, Some("method_not_supported")),
             Error::Unavailable => ("server_error", None, Some("overloaded")),

@@ -11,6 +11,8 @@
 pub mod app;
 /// API keys and projects.
 pub mod auth;
+/// File bytes in an object store.
+pub mod blobs;
 /// The command line.
 pub mod cli;
 /// Flags and environment.
@@ -27,6 +29,8 @@ pub mod error;
 pub mod events;
 /// Ids, their order, and what they say of time.
 pub mod ids;
+/// Removing what is no file.
+pub mod janitor;
 /// Keyset pages.
 pub mod page;
 /// The private PostgreSQL of the embedded default.

@@ -66,6 +66,17 @@ impl PageRequest {
 }
 
 impl Window {
+    /// The rows of the scan, from rows in memory and their places.
+    pub fn scan<T>(&self, mut placed: Vec<(Uuid, T)>) -> Vec<T> {
+        placed.retain(|(place, _)| *place > self.above && *place < self.below);
+        placed.sort_by_key(|(place, _)| *place);
+        if self.newest_first {
+            placed.reverse();
+        }
+        let fetch = usize::try_from(self.fetch).unwrap_or(usize::MAX);
+        placed.into_iter().take(fetch).map(|(_, row)| row).collect()
+    }
+
     /// The page made of the rows that the scan found.
     pub fn page<T>(&self, mut rows: Vec<T>, id: impl Fn(&T) -> &str) -> List<T> {
         let limit = usize::try_from(self.fetch - 1).unwrap_or(0);
@@ -100,12 +111,7 @@ mod tests {
     /// Serves a page from the rows 1..=9 as a table would.
     fn page(request: PageRequest) -> (Vec<u128>, bool) {
         let window = request.window();
-        let mut rows: Vec<u128> =
-            (1..=9).filter(|row| at(*row) > window.above && at(*row) < window.below).collect();
-        if window.newest_first {
-            rows.reverse();
-        }
-        rows.truncate(usize::try_from(window.fetch).unwrap());
+        let rows = window.scan((1..=9).map(|row| (at(row), row)).collect());
         let page = window.page(rows, |_| "id");
         (page.data, page.has_more)
     }

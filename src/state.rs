@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::auth::Authenticator;
 use crate::dialect::Dialect;
-use crate::services::runs;
+use crate::services::{files, runs};
 
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
@@ -17,6 +17,7 @@ pub struct Inner {
     pub db: PgPool,
     pub auth: Authenticator,
     pub runs: runs::Context,
+    pub files: files::Context,
     /// The contract of requests without an `OpenAI-Beta` header.
     pub default_dialect: Dialect,
 }

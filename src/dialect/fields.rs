@@ -52,6 +52,11 @@ impl Fields {
         }
     }
 
+    /// A form that was read as an object.
+    pub fn form(value: Value, dialect: Dialect) -> Result<Self, Invalid> {
+        Self::of(value, At { path: "", dialect })
+    }
+
     /// An object within the request.
     pub fn of(value: Value, at: At) -> Result<Self, Invalid> {
         match value {

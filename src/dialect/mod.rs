@@ -3,6 +3,7 @@
 //! contract (`View`, `v1`). Routes and services know the canonical types alone.
 
 pub mod fields;
+pub mod files;
 pub mod requests;
 pub mod tools;
 pub mod v1;

@@ -8,8 +8,8 @@ use super::fields::{
     metadata, short_text, text, word, wrong_type, wrong_word,
 };
 use super::tools::{
-    ASSISTANT_TOOLS, FILE_IDS, RUN_TOOLS, file_ids, modified_resources, reasoning_effort, response_format,
-    tool, tool_choice, tool_kind, tool_resources,
+    ASSISTANT_TOOLS, RUN_TOOLS, file_ids, modified_resources, reasoning_effort, response_format, tool,
+    tool_choice, tool_kind, tool_resources,
 };
 use super::{Dialect, Query};
 use crate::error::Invalid;
@@ -24,7 +24,7 @@ use crate::types::run::{
     TruncationStrategy,
 };
 use crate::types::thread::{CreateThread, ModifyThread};
-use crate::types::tool::{CodeInterpreterResources, ToolKind, ToolResources};
+use crate::types::tool::{CodeInterpreterResources, FILE_IDS, ToolKind, ToolResources};
 use crate::types::{Metadata, Patch};
 
 /// Characters.
@@ -377,12 +377,22 @@ fn tool_output(value: Value, at: At) -> Result<ToolOutput, Invalid> {
 
 /// The query of a list operation whose objects have ids with this prefix.
 pub fn page_request(query: &Query, prefix: &str) -> Result<PageRequest, Invalid> {
+    page_request_within(query, prefix, page::DEFAULT_LIMIT, MAX_LIMIT)
+}
+
+/// The same with another default and maximum of `limit`.
+pub fn page_request_within(
+    query: &Query,
+    prefix: &str,
+    default: i64,
+    max: i64,
+) -> Result<PageRequest, Invalid> {
     let limit = match query.get("limit").map(String::as_str) {
-        None | Some("") => page::DEFAULT_LIMIT,
+        None | Some("") => default,
         Some(text) => {
             let path = At { path: "limit", dialect: Dialect::V2 };
             let value = text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from);
-            integer(1, MAX_LIMIT)(value, path)?
+            integer(1, max)(value, path)?
         }
     };
     let order = match query.get("order").map(String::as_str) {

@@ -9,15 +9,15 @@ use super::fields::{
 };
 use crate::error::Invalid;
 use crate::types::tool::{
-    CodeInterpreterResources, FileSearch, FileSearchResources, Function, FunctionName, NamedToolChoice,
-    RankingOptions, ResponseFormat, Tool, ToolChoice, ToolChoiceMode, ToolKind, ToolResources,
+    CodeInterpreterResources, FILE_IDS, FileSearch, FileSearchResources, Function, FunctionName,
+    NamedToolChoice, RankingOptions, ResponseFormat, Tool, ToolChoice, ToolChoiceMode, ToolKind,
+    ToolResources,
 };
 
 /// Tools of an assistant, and of a run that brings its own.
 pub const ASSISTANT_TOOLS: usize = 128;
 pub const RUN_TOOLS: usize = 20;
-/// Files of the code interpreter, and vector stores of file search.
-pub const FILE_IDS: usize = 20;
+/// Vector stores of file search.
 pub const VECTOR_STORE_IDS: usize = 1;
 /// Characters of a function's name and description.
 const FUNCTION_NAME: usize = 64;

@@ -160,7 +160,8 @@ impl Execution<'_> {
         let (mut halvings, mut retries) = (0, 0);
         loop {
             let bounds = Bounds { model: &model, window, history_limit };
-            let prompt = retry::until_lapsed(|| prompt::build(self.db(), &self.leased, &bounds)).await??;
+            let prompt =
+                retry::until_lapsed(|| prompt::build(&self.engine.files, &self.leased, &bounds)).await??;
             let error = match self.converse(&prompt).await? {
                 Ok(finish) => return self.conclude(&prompt, finish).await,
                 Err(error) => error,

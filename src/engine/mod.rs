@@ -7,6 +7,7 @@
 
 mod execution;
 mod heartbeat;
+mod images;
 pub mod model;
 mod outcome;
 mod prompt;
@@ -28,9 +29,9 @@ use tokio_util::task::TaskTracker;
 use crate::config::RunOptions;
 use crate::error::{Error, ErrorBody};
 use crate::events::{Hub, RunEvent};
-use crate::services::runs;
 use crate::services::runs::lease;
 use crate::services::runs::slots::{Assignment, Slots};
+use crate::services::{files, runs};
 use model::Model;
 
 /// The engine of this node.
@@ -41,6 +42,7 @@ pub struct Engine {
     hub: Hub,
     slots: Slots,
     runs: runs::Context,
+    files: files::Context,
     model: Model,
     options: RunOptions,
     /// No run is taken on any more.
@@ -54,6 +56,7 @@ impl Engine {
     /// Starts the engine on what `assignments` brings and what the queue holds.
     pub fn start(
         runs: runs::Context,
+        files: files::Context,
         keeper: PgPool,
         model: Model,
         options: RunOptions,
@@ -65,6 +68,7 @@ impl Engine {
             hub: runs.hub.clone(),
             slots: runs.slots.clone(),
             runs,
+            files,
             model,
             options,
             stop: CancellationToken::new(),

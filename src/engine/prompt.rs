@@ -8,10 +8,12 @@ use serde_json::{Map, Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::images::{self, Images};
 use super::outcome::Stop;
 use super::tokens;
 use super::tools::{self, Offer, function};
 use crate::error::Error;
+use crate::services::files;
 use crate::services::messages::history::{self, HistoryMessage};
 use crate::services::run_steps::{self, ModelCall};
 use crate::services::runs::LeasedRun;
@@ -51,11 +53,11 @@ pub struct Bounds<'a> {
 
 /// Builds the prompt of the next turn, unless the run asks for what cannot be.
 pub async fn build(
-    db: &PgPool,
+    files: &files::Context,
     leased: &LeasedRun,
     bounds: &Bounds<'_>,
 ) -> Result<Result<Prompt, Stop>, Error> {
-    let run = &leased.run;
+    let (db, run) = (&files.db, &leased.run);
     let turns = said_by_run(db, leased).await?;
     let offer = match tools::offer(run, leased.turns > 0) {
         Ok(offer) => offer,
@@ -68,11 +70,13 @@ pub async fn build(
     let budget = Budget::new(room, bounds.history_limit, fixed_texts(run, &turns, &offer));
 
     let history = read_history(db, leased, budget).await?;
+    let images = images::load(files, &leased.project, &history).await?;
     let mut conversation = Vec::with_capacity(history.len() + turns.len() + 1);
     if let Some(instructions) = run.instructions.as_ref().filter(|text| !text.is_empty()) {
         conversation.push(json!({ "role": "system", "content": instructions }));
     }
-    conversation.extend(history.iter().rev().map(|message| chat_message(message.role, &message.content)));
+    conversation
+        .extend(history.iter().rev().map(|message| chat_message(message.role, &message.content, &images)));
     conversation.extend(turns);
     let body = body(run, bounds.model, conversation, &offer, left.completion);
     Ok(Ok(Prompt { body, history }))
@@ -187,7 +191,7 @@ impl Budget {
 }
 
 /// A message as Chat Completions wants it: a text, or parts where there are images.
-fn chat_message(role: Role, content: &[ContentPart]) -> Value {
+fn chat_message(role: Role, content: &[ContentPart], images: &Images) -> Value {
     let only_text =
         content.iter().all(|part| matches!(part, ContentPart::Text { .. } | ContentPart::Refusal { .. }));
     if only_text || role == Role::Assistant {
@@ -200,6 +204,12 @@ fn chat_message(role: Role, content: &[ContentPart]) -> Value {
             ContentPart::ImageUrl { image_url } => {
                 Some(json!({ "type": "image_url", "image_url": { "url": image_url.url, "detail": image_url.detail } }))
             }
+            ContentPart::ImageFile { image_file } => Some(match images.data_url(&image_file.file_id) {
+                Some(url) => {
+                    json!({ "type": "image_url", "image_url": { "url": url, "detail": image_file.detail } })
+                }
+                None => json!({ "type": "text", "text": "[An image that is no longer available.]" }),
+            }),
             part => Some(json!({ "type": "text", "text": text_of(part)? })),
         })
         .collect();
@@ -228,7 +238,7 @@ async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Vec<Value>, Erro
         match &step.step_details {
             StepDetails::MessageCreation { message_creation } => {
                 let content = texts.get(&message_creation.message_id).map_or(&[][..], Vec::as_slice);
-                said.push(chat_message(Role::Assistant, content));
+                said.push(chat_message(Role::Assistant, content, &Images::default()));
                 text_turn = Some(step.turn);
             }
             StepDetails::ToolCalls { tool_calls } => {

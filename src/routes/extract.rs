@@ -113,7 +113,8 @@ impl FromRequest<AppState> for Body {
             let content_type = String::from_utf8_lossy(content_type.as_bytes()).to_ascii_lowercase();
             let media_type = content_type.split(';').next().unwrap_or_default().trim();
             if !media_type.is_empty() && media_type != "application/json" && !media_type.ends_with("+json") {
-                return Err(Error::UnsupportedMediaType(media_type.chars().take(100).collect()));
+                let found = media_type.chars().take(100).collect();
+                return Err(Error::UnsupportedMediaType { found, expected: "application/json" });
             }
         }
         Ok(Self(Fields::body(&bytes, dialect)?))

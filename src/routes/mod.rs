@@ -1,14 +1,19 @@
 //! HTTP: a file per resource, each extract, one service call, encode. What holds for every request
 //! (ids and times of replies, panics, CORS, keys) is layered here.
 
+mod assistant_files;
 mod assistants;
 mod extract;
+mod files;
+mod form;
 mod health;
+mod message_files;
 mod messages;
 mod reply;
 mod run_steps;
 mod runs;
 mod threads;
+mod uploads;
 
 use std::time::Instant;
 
@@ -31,8 +36,12 @@ const PUBLIC: &[&str] = &["/healthz", "/readyz"];
 pub fn router(state: AppState, cors_origins: &[String]) -> Router {
     let api = Router::new()
         .merge(assistants::router())
+        .merge(assistant_files::router())
+        .merge(files::router())
+        .merge(uploads::router())
         .merge(threads::router())
         .merge(messages::router())
+        .merge(message_files::router())
         .merge(runs::router())
         .merge(run_steps::router());
     let mut router = Router::new()

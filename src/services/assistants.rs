@@ -4,7 +4,7 @@ use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 
-use super::{AsJson, files, known};
+use super::{AsJson, assistant_files, files, known, now};
 use crate::error::{Error, Invalid};
 use crate::ids;
 use crate::page::PageRequest;
@@ -26,6 +26,7 @@ struct Row {
     top_p: Option<f64>,
     response_format: Json<ResponseFormat>,
     reasoning_effort: Option<String>,
+    file_times: Json<assistant_files::Times>,
 }
 
 macro_rules! select {
@@ -35,7 +36,8 @@ macro_rules! select {
             r#"select id, created_at, model, name, description, instructions,
                 tools as "tools: Json<Vec<Tool>>", tool_resources as "tool_resources: Json<ToolResources>",
                 metadata as "metadata: Json<Metadata>", temperature, top_p,
-                response_format as "response_format: Json<ResponseFormat>", reasoning_effort
+                response_format as "response_format: Json<ResponseFormat>", reasoning_effort,
+                file_times as "file_times: Json<assistant_files::Times>"
              from assistants "# + $tail
             $(, $argument)*
         )
@@ -74,13 +76,9 @@ pub fn not_found(id: &str) -> Error {
 }
 
 /// `createAssistant`.
-pub async fn create(
-    db: impl PgExecutor<'_>,
-    project: &str,
-    request: CreateAssistant,
-) -> Result<Assistant, Error> {
+pub async fn create(db: &PgPool, project: &str, request: CreateAssistant) -> Result<Assistant, Error> {
     check_names(&request.tools)?;
-    check_resources(&request.tool_resources)?;
+    check_resources(db, project, &request.tool_resources).await?;
     let ord = ids::new_ord();
     let assistant = Assistant {
         id: ids::id_of(Assistant::PREFIX, ord),
@@ -99,10 +97,12 @@ pub async fn create(
         metadata: request.metadata,
         response_format: request.response_format,
     };
+    let mut file_times = assistant_files::Times::new();
+    assistant_files::note(&mut file_times, assistant.tool_resources.file_ids(), assistant.created_at);
     sqlx::query!(
         "insert into assistants (id, project_id, ord, created_at, model, name, description, instructions, tools,
-            tool_resources, metadata, temperature, top_p, response_format, reasoning_effort)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+            tool_resources, metadata, temperature, top_p, response_format, reasoning_effort, file_times)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         assistant.id,
         project,
         ord,
@@ -118,6 +118,7 @@ pub async fn create(
         assistant.top_p,
         AsJson(&assistant.response_format) as _,
         assistant.reasoning_effort.map(ReasoningEffort::as_str),
+        AsJson(&file_times) as _,
     )
     .execute(db)
     .await?;
@@ -172,7 +173,9 @@ pub async fn modify(
     let mut tx = db.begin().await?;
     let row =
         select!("where id = $1 and project_id = $2 for update", id, project).fetch_optional(&mut *tx).await?;
-    let mut assistant: Assistant = row.ok_or_else(|| not_found(id))?.try_into()?;
+    let row = row.ok_or_else(|| not_found(id))?;
+    let mut file_times = row.file_times.0.clone();
+    let mut assistant: Assistant = row.try_into()?;
     if let Some(model) = request.model {
         assistant.model = model;
     }
@@ -187,12 +190,13 @@ pub async fn modify(
     assistant.top_p.get_or_insert(1.0);
     request.response_format.apply_or_default(&mut assistant.response_format);
     request.reasoning_effort.apply(&mut assistant.reasoning_effort);
-    super::apply_resources(request.tool_resources, &mut assistant.tool_resources)?;
+    super::apply_resources(&mut *tx, project, request.tool_resources, &mut assistant.tool_resources).await?;
+    assistant_files::note(&mut file_times, assistant.tool_resources.file_ids(), now());
     check_names(&assistant.tools)?;
     sqlx::query!(
         "update assistants set model = $2, name = $3, description = $4, instructions = $5, tools = $6,
             tool_resources = $7, metadata = $8, temperature = $9, top_p = $10, response_format = $11,
-            reasoning_effort = $12
+            reasoning_effort = $12, file_times = $13
          where id = $1",
         assistant.id,
         assistant.model,
@@ -206,6 +210,7 @@ pub async fn modify(
         assistant.top_p,
         AsJson(&assistant.response_format) as _,
         assistant.reasoning_effort.map(ReasoningEffort::as_str),
+        AsJson(&file_times) as _,
     )
     .execute(&mut *tx)
     .await?;
@@ -240,8 +245,12 @@ pub fn check_names(tools: &[Tool]) -> Result<(), Invalid> {
 }
 
 /// Checks that what `tool_resources` names exists.
-pub fn check_resources(resources: &ToolResources) -> Result<(), Error> {
-    files::check_exist(resources.file_ids().iter().map(String::as_str))?;
+pub async fn check_resources(
+    db: impl PgExecutor<'_>,
+    project: &str,
+    resources: &ToolResources,
+) -> Result<(), Error> {
+    files::check_exist(db, project, resources.file_ids().iter().map(String::as_str)).await?;
     let stores = resources.file_search.iter().flat_map(|search| &search.vector_store_ids);
     files::check_vector_stores_exist(stores.map(String::as_str))
 }

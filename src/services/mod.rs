@@ -2,6 +2,7 @@
 //! first, so that they compose in a transaction that the caller owns; ids and times are made here and
 //! SQL stores what it is given.
 
+pub mod assistant_files;
 pub mod assistants;
 pub mod files;
 pub mod keys;
@@ -9,8 +10,10 @@ pub mod messages;
 pub mod run_steps;
 pub mod runs;
 pub mod threads;
+pub mod uploads;
 
 use serde::Serialize;
+use sqlx::PgExecutor;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
@@ -52,12 +55,17 @@ fn known<T>(column: &'static str, word: &str, from_word: fn(&str) -> Option<T>) 
 }
 
 /// Applies `tool_resources` of a modify request: null clears all, an object replaces per named tool.
-fn apply_resources(patch: Patch<ToolResources>, resources: &mut ToolResources) -> Result<(), Error> {
+async fn apply_resources(
+    db: impl PgExecutor<'_>,
+    project: &str,
+    patch: Patch<ToolResources>,
+    resources: &mut ToolResources,
+) -> Result<(), Error> {
     match patch {
         Patch::Keep => {}
         Patch::Clear => *resources = ToolResources::default(),
         Patch::Set(new) => {
-            assistants::check_resources(&new)?;
+            assistants::check_resources(db, project, &new).await?;
             resources.merge(new);
         }
     }

@@ -69,7 +69,8 @@ pub async fn insert(
     project: &str,
     request: CreateThread,
 ) -> Result<(Thread, Uuid), Error> {
-    super::assistants::check_resources(&request.tool_resources)?;
+    super::assistants::check_resources(&mut *db, project, &request.tool_resources).await?;
+    messages::check_files(&mut *db, project, &request.messages).await?;
     let ord = ids::new_ord();
     let thread = Thread {
         id: ids::id_of(Thread::PREFIX, ord),
@@ -78,7 +79,7 @@ pub async fn insert(
         metadata: request.metadata,
         tool_resources: request.tool_resources.filled(),
     };
-    let messages = NewMessage::series(&thread.id, request.messages, ord)?;
+    let messages = NewMessage::series(&thread.id, request.messages, ord);
     let last_ord = messages.last().map_or(ord, |message| message.ord);
     sqlx::query!(
         "insert into threads (id, project_id, ord, created_at, metadata, tool_resources, last_ord)
@@ -124,7 +125,7 @@ pub async fn modify(db: &PgPool, project: &str, id: &str, request: ModifyThread)
         select!("where id = $1 and project_id = $2 for update", id, project).fetch_optional(&mut *tx).await?;
     let mut thread: Thread = row.ok_or_else(|| not_found(id))?.into();
     request.metadata.apply_or_default(&mut thread.metadata);
-    super::apply_resources(request.tool_resources, &mut thread.tool_resources)?;
+    super::apply_resources(&mut *tx, project, request.tool_resources, &mut thread.tool_resources).await?;
     thread.tool_resources = thread.tool_resources.filled();
     sqlx::query!(
         "update threads set metadata = $2, tool_resources = $3 where id = $1",

@@ -2,6 +2,7 @@
 //! (`dialect::v1`). Serde only: nothing here does I/O or knows a database.
 
 pub mod assistant;
+pub mod file;
 pub mod message;
 pub mod run;
 pub mod run_step;

@@ -119,7 +119,10 @@ impl ToolResources {
     }
 }
 
-/// Files that the code interpreter sees, at most 20.
+/// Files of the code interpreter at most.
+pub const FILE_IDS: usize = 20;
+
+/// Files that the code interpreter sees, at most [`FILE_IDS`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CodeInterpreterResources {
     #[serde(default)]

@@ -5,9 +5,10 @@
 //! the reason asked for.
 
 pub mod history;
+pub mod message_files;
 
 use sqlx::types::Json;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -114,26 +115,55 @@ impl NewMessage {
     }
 
     /// Messages in the order of the requests, all above `floor`.
-    pub fn series(thread_id: &str, requests: Vec<CreateMessage>, floor: Uuid) -> Result<Vec<Self>, Error> {
+    pub fn series(thread_id: &str, requests: Vec<CreateMessage>, floor: Uuid) -> Vec<Self> {
         let mut floor = floor;
-        requests
-            .into_iter()
-            .map(|request| {
-                check_files(&request)?;
-                floor = ids::new_ord_above(floor);
-                Ok(Self::new(thread_id, request, floor))
-            })
-            .collect()
+        let messages = requests.into_iter().map(|request| {
+            floor = ids::new_ord_above(floor);
+            Self::new(thread_id, request, floor)
+        });
+        messages.collect()
     }
 }
 
-/// Checks that the files which a message names exist.
-fn check_files(request: &CreateMessage) -> Result<(), Error> {
-    let images = request.content.iter().filter_map(|part| match part {
-        ContentPart::ImageFile { image_file } => Some(image_file.file_id.as_str()),
-        _ => None,
-    });
-    files::check_exist(images.chain(request.attachments.iter().map(|attachment| attachment.file_id.as_str())))
+/// Checks that the files which messages name exist, and that images are images. Costs nothing where they
+/// name none.
+pub async fn check_files(
+    db: &mut PgConnection,
+    project: &str,
+    requests: &[CreateMessage],
+) -> Result<(), Error> {
+    let parts = requests.iter().flat_map(|request| &request.content);
+    let images: Vec<String> = parts
+        .filter_map(|part| match part {
+            ContentPart::ImageFile { image_file } => Some(image_file.file_id.clone()),
+            _ => None,
+        })
+        .collect();
+    let attached = requests.iter().flat_map(|request| &request.attachments);
+    let attached = attached.map(|attachment| attachment.file_id.as_str());
+    files::check_exist(&mut *db, project, images.iter().map(String::as_str).chain(attached)).await?;
+    if images.is_empty() {
+        return Ok(());
+    }
+    let known = files::images(&mut *db, project, &images).await?;
+    for id in &images {
+        let image = known.iter().find(|image| image.file_id == *id);
+        let reason = match image {
+            None => "is no image. Supported are PNG, JPEG, GIF and WEBP".to_owned(),
+            Some(image) if image.bytes > files::IMAGE_BYTES => {
+                format!("is an image of {} bytes. The maximum is {}", image.bytes, files::IMAGE_BYTES)
+            }
+            Some(_) => continue,
+        };
+        let message = format!("Invalid image file: '{id}' {reason}.");
+        return Err(Invalid::field("file_id", "invalid_image", message).into());
+    }
+    Ok(())
+}
+
+fn names_files(request: &CreateMessage) -> bool {
+    let is_image = |part: &ContentPart| matches!(part, ContentPart::ImageFile { .. });
+    !request.attachments.is_empty() || request.content.iter().any(is_image)
 }
 
 /// The 404 of a message.
@@ -153,7 +183,10 @@ pub async fn create(
     thread_id: &str,
     request: CreateMessage,
 ) -> Result<Message, Error> {
-    check_files(&request)?;
+    if names_files(&request) {
+        let mut connection = db.acquire().await?;
+        check_files(&mut connection, project, std::slice::from_ref(&request)).await?;
+    }
     let mut new = NewMessage::new(thread_id, request, ids::new_ord());
     loop {
         let NewMessage { message, ord } = &new;

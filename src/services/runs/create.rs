@@ -41,10 +41,14 @@ pub async fn create(
     let stream = request.stream;
     let mut leased = snapshot(context, project, dialect, thread_id, request, assistant)?;
     check_has_prompt(&context.db, &leased.run, &additional, project).await?;
+    if !additional.is_empty() {
+        let mut connection = context.db.acquire().await?;
+        messages::check_files(&mut connection, project, &additional).await?;
+    }
 
     let mut floor = Uuid::nil();
     loop {
-        let messages = NewMessage::series(thread_id, additional.clone(), floor)?;
+        let messages = NewMessage::series(thread_id, additional.clone(), floor);
         let last = messages.last().map_or(floor, |message| message.ord);
         leased.reorder(ids::new_ord_above(last));
         let first = messages.first().map_or(leased.ord, |message| message.ord);
@@ -77,6 +81,9 @@ pub async fn create_thread_and_run(
     let stream = run.stream;
 
     let mut tx = context.db.begin().await?;
+    if let Some(resources) = &run.tool_resources {
+        assistants::check_resources(&mut *tx, project, resources).await?;
+    }
     let (thread, last_ord) = threads::insert(&mut tx, project, thread).await?;
     let mut leased = snapshot(context, project, dialect, &thread.id, run, assistant)?;
     if !has_user_message && !has_instructions(&leased.run) {
@@ -126,9 +133,6 @@ fn snapshot(
 ) -> Result<LeasedRun, Error> {
     if let Some(tools) = &request.tools {
         assistants::check_names(tools)?;
-    }
-    if let Some(resources) = &request.tool_resources {
-        assistants::check_resources(resources)?;
     }
     let ord = ids::new_ord();
     let created_at = ids::instant_of(ord);

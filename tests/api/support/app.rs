@@ -122,6 +122,7 @@ impl Builder {
         let defaults = [
             ("--bind", "127.0.0.1:0".to_owned()),
             ("--database-url", database.url()),
+            ("--files-url", format!("file://{}", database.files().display())),
             ("--api-keys", KEY.to_owned()),
             ("--model-url", model.url()),
         ];

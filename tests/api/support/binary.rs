@@ -21,6 +21,8 @@ pub fn locum(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
             command.env_remove(name);
         }
     }
+    // Nothing of a test is kept in the home of whoever runs it.
+    command.env("LOCUM_DATA_DIR", env!("CARGO_TARGET_TMPDIR"));
     command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null());
     command
 }

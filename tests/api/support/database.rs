@@ -1,5 +1,6 @@
 //! A database per test, copied from a template that has the migrations.
 
+use std::path::Path;
 use std::process;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,6 +10,8 @@ use locum::config::DatabaseOptions;
 use locum::database::{Database, Purpose};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
+
+use tempfile::TempDir;
 
 use super::block_on;
 
@@ -35,6 +38,8 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// An empty database with all tables, dropped when the test lets go of it.
 pub struct TestDatabase {
     name: String,
+    /// Where the servers of this database keep files.
+    files: TempDir,
 }
 
 impl TestDatabase {
@@ -42,7 +47,12 @@ impl TestDatabase {
         let name = format!("locum_test_{}_{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let statement = format!("create database {name} template {}", *TEMPLATE);
         block_on(administer(statement));
-        Self { name }
+        Self { name, files: TempDir::new().expect("a folder for files") }
+    }
+
+    /// The folder of files.
+    pub fn files(&self) -> &Path {
+        self.files.path()
     }
 
     pub fn url(&self) -> String {

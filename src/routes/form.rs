@@ -1,0 +1,203 @@
+//! `multipart/form-data` (RFC 7578) with one file: the fields may come in any order, and the file is stored
+//! while it arrives.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use axum::extract::{FromRequest, Request};
+use axum::http::header;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use percent_encoding::percent_decode_str;
+
+use crate::error::{Error, Invalid};
+use crate::services::files::Context as Files;
+use crate::services::files::stored::{self, Stored};
+use crate::state::AppState;
+
+/// Bytes of the text fields together, and of what stands around fields.
+const TEXTS: usize = 64 * 1024;
+/// Bytes that may lie unread: a chunk of the connection, and headers of a field.
+const UNREAD: usize = 4 * 1024 * 1024;
+/// Fields beside the file.
+const FIELDS: usize = 32;
+/// The name of a file that came without one, as SDKs call it.
+const NAMELESS: &str = "upload";
+
+/// A form that has not been read yet.
+pub struct Form {
+    multipart: multer::Multipart<'static>,
+    unread: Arc<AtomicUsize>,
+}
+
+/// A form that has been read.
+pub struct Read {
+    /// Names and texts of the fields beside the file, in their order.
+    pub texts: Vec<(String, String)>,
+    pub file: Option<FormFile>,
+}
+
+/// The file of a form, stored and nobody's yet.
+pub struct FormFile {
+    pub name: String,
+    pub stored: Stored,
+}
+
+impl FromRequest<AppState> for Form {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &AppState) -> Result<Self, Error> {
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let content_type = content_type.unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if media_type != "multipart/form-data" {
+            let found = media_type.chars().take(100).collect();
+            return Err(Error::UnsupportedMediaType { found, expected: "multipart/form-data" });
+        }
+        let boundary = multer::parse_boundary(&content_type).map_err(|_| {
+            Invalid::state("The Content-Type of the request is multipart/form-data without a boundary.")
+        })?;
+        let unread = Arc::<AtomicUsize>::default();
+        let body = Paced {
+            body: Box::pin(request.into_body().into_data_stream()),
+            unread: Arc::clone(&unread),
+            rests: false,
+        };
+        Ok(Self { multipart: multer::Multipart::new(body, boundary), unread })
+    }
+}
+
+impl Form {
+    /// Reads the form; its file is the field of this name, of at most `limit` bytes. A form that is refused
+    /// is read to its end all the same, within bounds, so that its client sees the reply.
+    pub async fn read(mut self, files: &Files, file: &str, limit: u64) -> Result<Read, Error> {
+        let result = self.read_fields(files, file, limit).await;
+        if result.is_err() {
+            self.discard(limit).await;
+        }
+        result
+    }
+
+    async fn read_fields(&mut self, files: &Files, file: &str, limit: u64) -> Result<Read, Error> {
+        let mut read = Read { texts: Vec::new(), file: None };
+        let mut texts = 0;
+        while let Some(field) = self.multipart.next_field().await.map_err(unreadable)? {
+            self.unread.store(0, Ordering::Relaxed);
+            let name = field.name().unwrap_or_default().to_owned();
+            if name == file {
+                if read.file.is_some() {
+                    let message = format!("Invalid '{file}': the form has more than one.");
+                    return Err(Invalid::field(file, "invalid_value", message).into());
+                }
+                let name = file_name(&field);
+                let unread = Arc::clone(&self.unread);
+                let bytes = field.inspect_ok(move |_| unread.store(0, Ordering::Relaxed)).map_err(unreadable);
+                read.file = Some(FormFile { name, stored: stored::store(files, bytes, limit).await? });
+                continue;
+            }
+            let text = read_text(field, &self.unread, TEXTS - texts).await?;
+            texts += text.len() + name.len();
+            if texts > TEXTS || read.texts.len() >= FIELDS {
+                return Err(Error::BodyTooLarge { limit: TEXTS });
+            }
+            read.texts.push((name, text));
+        }
+        Ok(read)
+    }
+
+    /// Reads on and throws away.
+    async fn discard(&mut self, limit: u64) {
+        let mut left = limit;
+        while let Ok(Some(mut field)) = self.multipart.next_field().await {
+            while let Ok(Some(chunk)) = field.chunk().await {
+                self.unread.store(0, Ordering::Relaxed);
+                left = left.saturating_sub(chunk.len() as u64);
+                if left == 0 {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn read_text(
+    mut field: multer::Field<'static>,
+    unread: &AtomicUsize,
+    limit: usize,
+) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    let name = field.name().unwrap_or_default().chars().take(64).collect::<String>();
+    while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
+        unread.store(0, Ordering::Relaxed);
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > limit {
+            return Err(Error::BodyTooLarge { limit: TEXTS });
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        let message = format!("Invalid '{name}': the text is not valid UTF-8.");
+        Invalid::field(name, "invalid_value", message).into()
+    })
+}
+
+/// The name of the file in the form: of `filename*` (RFC 8187) where a client sends it, else of `filename`.
+fn file_name(field: &multer::Field<'_>) -> String {
+    let disposition = field.headers().get(header::CONTENT_DISPOSITION);
+    let disposition = disposition.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let extended = disposition.as_deref().and_then(extended_name);
+    // Browsers and the SDKs escape the quote like this (HTML, "multipart/form-data encoding algorithm").
+    let plain = field.file_name().map(|name| name.replace("%22", "\""));
+    let name = extended.or(plain).filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| NAMELESS.to_owned()).replace('\0', "\u{fffd}")
+}
+
+fn extended_name(disposition: &str) -> Option<String> {
+    const MARK: &str = "filename*=utf-8''";
+    let place = disposition.to_ascii_lowercase().find(MARK)?;
+    let encoded = disposition[place + MARK.len()..].split([';', ' ']).next()?;
+    percent_decode_str(encoded).decode_utf8().ok().map(|name| name.into_owned())
+}
+
+fn unreadable(error: multer::Error) -> Error {
+    match error {
+        multer::Error::StreamReadFailed(_) => Error::BodyUnreadable("the connection broke off"),
+        error => {
+            let reason: String = error.to_string().chars().take(200).collect();
+            Invalid::state(format!("We could not parse the multipart form of your request: {reason}.")).into()
+        }
+    }
+}
+
+/// A request's body, one chunk at a time: the parser takes in all that is ready, which from a quick client
+/// is everything. It also ends a form whose fields never begin.
+struct Paced<S> {
+    body: Pin<Box<S>>,
+    unread: Arc<AtomicUsize>,
+    rests: bool,
+}
+
+impl<S: Stream<Item = Result<Bytes, axum::Error>>> Stream for Paced<S> {
+    type Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if std::mem::take(&mut self.rests) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        match std::task::ready!(self.body.poll_next_unpin(context)) {
+            Some(Ok(chunk)) => {
+                self.rests = true;
+                let unread = self.unread.fetch_add(chunk.len(), Ordering::Relaxed);
+                if unread > UNREAD {
+                    return Poll::Ready(Some(Err("the form has a header without an end".into())));
+                }
+                Poll::Ready(Some(Ok(chunk)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            None => Poll::Ready(None),
+        }
+    }
+}

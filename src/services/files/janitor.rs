@@ -1,0 +1,96 @@
+//! Removes what is no file: what has expired, and bytes without an owner. Every node may do so at once:
+//! each step can be done twice.
+
+use sqlx::PgPool;
+use time::OffsetDateTime;
+
+use super::Context;
+use super::stored::ABANDONED;
+use crate::error::Error;
+use crate::services::now;
+
+/// Rows taken at once.
+const BATCH: i64 = 100;
+
+impl Context {
+    /// Says that something is left over.
+    pub fn notify_left_over(&self) {
+        self.left_over.notify_one();
+    }
+
+    /// Waits until something is left over.
+    pub async fn left_over(&self) {
+        self.left_over.notified().await;
+    }
+}
+
+/// Removes what is left over by now. Returns how many blobs were removed.
+pub async fn sweep(context: &Context) -> Result<u64, Error> {
+    let at = now();
+    expire_files(&context.db, at).await?;
+    expire_uploads(&context.db, at).await?;
+    sqlx::query!(
+        "update blobs set doomed = true
+         where file_id is null and upload_id is null and not doomed and touched_at < $1",
+        at - ABANDONED,
+    )
+    .execute(&context.db)
+    .await?;
+    remove_doomed(context).await
+}
+
+/// Deletes files whose time is over; nothing has found them since.
+async fn expire_files(db: &PgPool, at: OffsetDateTime) -> Result<(), Error> {
+    sqlx::query!(
+        "with gone as (delete from files where expires_at <= $1 returning id)
+         update blobs set file_id = null, doomed = true from gone where blobs.file_id = gone.id",
+        at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Ends uploads whose time is over and takes their parts away.
+async fn expire_uploads(db: &PgPool, at: OffsetDateTime) -> Result<(), Error> {
+    sqlx::query!(
+        "with gone as (
+            update uploads set status = 'expired' where status = 'pending' and expires_at <= $1 returning id
+         )
+         update blobs set upload_id = null, doomed = true from gone where blobs.upload_id = gone.id",
+        at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The object first, then its row: while there is a row, what is left is known.
+async fn remove_doomed(context: &Context) -> Result<u64, Error> {
+    let mut removed = 0;
+    let mut after = String::new();
+    loop {
+        let names = sqlx::query_scalar!(
+            "select name from blobs where doomed and file_id is null and upload_id is null and name > $1
+             order by name limit $2",
+            after,
+            BATCH,
+        )
+        .fetch_all(&context.db)
+        .await?;
+        let Some(last) = names.last() else { return Ok(removed) };
+        after = last.clone();
+        let mut gone = Vec::with_capacity(names.len());
+        for name in names {
+            match context.blobs.remove(&name).await {
+                Ok(()) => gone.push(name),
+                // It is tried again with the next sweep, and holds up no other.
+                Err(error) => tracing::warn!(%error, blob = name, "a blob was not removed"),
+            }
+        }
+        removed += sqlx::query!("delete from blobs where name = any($1) and doomed", &gone)
+            .execute(&context.db)
+            .await?
+            .rows_affected();
+    }
+}
