@@ -369,7 +369,10 @@ pub fn id(prefix: &'static str) -> impl Fn(Value, At) -> Result<String, Invalid>
 
 /// `metadata`: at most 16 pairs of strings, keys up to 64 and values up to 512 characters.
 pub fn metadata(value: Value, at: At) -> Result<Metadata, Invalid> {
-    let map = object(value, at)?;
+    let mut map = object(value, at)?;
+    if at.dialect == Dialect::V1 {
+        map.values_mut().for_each(as_v1_text);
+    }
     if map.len() > METADATA_PAIRS {
         let message = format!(
             "Invalid '{}': too many properties. Expected an object with at most {METADATA_PAIRS} properties, but got \
@@ -395,4 +398,14 @@ pub fn metadata(value: Value, at: At) -> Result<Metadata, Invalid> {
         check_length(text, METADATA_VALUE, here)?;
     }
     Ok(map)
+}
+
+/// In v1 the hosted API took booleans and numbers and echoed them as texts, as Python writes them.
+fn as_v1_text(value: &mut Value) {
+    match value {
+        Value::Bool(true) => *value = Value::from("True"),
+        Value::Bool(false) => *value = Value::from("False"),
+        Value::Number(number) => *value = Value::from(number.to_string()),
+        _ => {}
+    }
 }
