@@ -175,7 +175,7 @@ fn attachment(value: Value, at: At) -> Result<Attachment, Invalid> {
     let mut fields = Fields::of(value, at)?;
     let attachment = Attachment {
         file_id: fields.required("file_id", id("file"))?,
-        tools: fields.optional("tools", array(RUN_TOOLS, attachment_tool))?.unwrap_or_default(),
+        tools: fields.optional("tools", array(MANY, attachment_tool))?.unwrap_or_default(),
     };
     fields.finish(Foreign::NONE)?;
     Ok(attachment)

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::Dialect;
 use super::fields::{
-    At, Fields, Foreign, array, boolean, decimal, filled_text, id, integer, object, short_text, text, word,
-    wrong_type, wrong_word,
+    At, Fields, Foreign, array, boolean, decimal, filled_text, id, integer, object, text, word, wrong_type,
+    wrong_word,
 };
 use crate::error::Invalid;
 use crate::types::tool::{
@@ -19,9 +19,8 @@ pub const ASSISTANT_TOOLS: usize = 128;
 pub const RUN_TOOLS: usize = 20;
 /// Vector stores of file search.
 pub const VECTOR_STORE_IDS: usize = 1;
-/// Characters of a function's name and description.
+/// Characters of a function's name.
 const FUNCTION_NAME: usize = 64;
-const FUNCTION_DESCRIPTION: usize = 4096;
 const RANKERS: &[&str] = &["auto", "default_2024_08_21"];
 
 /// The words for tools in a contract: v1 calls file search `retrieval`.
@@ -56,7 +55,8 @@ pub fn tool_kind(value: Value, at: At) -> Result<ToolKind, Invalid> {
 /// One tool.
 pub fn tool(value: Value, at: At) -> Result<Tool, Invalid> {
     let mut fields = Fields::of(value, at)?;
-    let tool = match fields.required("type", tool_kind)? {
+    let kind = fields.required("type", tool_kind)?;
+    let tool = match kind {
         ToolKind::CodeInterpreter => Tool::CodeInterpreter,
         ToolKind::FileSearch => {
             let settings = match at.dialect {
@@ -67,7 +67,8 @@ pub fn tool(value: Value, at: At) -> Result<Tool, Invalid> {
         }
         ToolKind::Function => Tool::Function { function: fields.required("function", function)? },
     };
-    fields.finish(Foreign::NONE)?;
+    let of_v2: &[&str] = if kind == ToolKind::FileSearch { &["file_search"] } else { &[] };
+    fields.finish(Foreign { of_v1: &[], of_v2 })?;
     Ok(tool)
 }
 
@@ -108,7 +109,7 @@ fn function(value: Value, at: At) -> Result<Function, Invalid> {
     let mut fields = Fields::of(value, at)?;
     let function = Function {
         name: fields.required("name", function_name)?,
-        description: fields.optional("description", short_text(FUNCTION_DESCRIPTION))?,
+        description: fields.optional("description", text)?,
         parameters: fields.optional("parameters", object)?.unwrap_or_else(no_parameters),
         strict: fields.optional("strict", boolean)?.unwrap_or(false),
     };
@@ -211,17 +212,19 @@ pub fn tool_choice(value: Value, at: At) -> Result<ToolChoice, Invalid> {
 
 /// `response_format`. v1 knows the word `none`, and no JSON Schema.
 pub fn response_format(value: Value, at: At) -> Result<ResponseFormat, Invalid> {
-    let types: &'static [&'static str] = match at.dialect {
-        Dialect::V1 => &["text", "json_object"],
-        Dialect::V2 => &["text", "json_object", "json_schema"],
+    let (words, types): (&[&str], &[&str]) = match at.dialect {
+        Dialect::V1 => (&["none", "auto"], &["text", "json_object"]),
+        Dialect::V2 => (&["auto"], &["text", "json_object", "json_schema"]),
     };
     match value {
-        Value::String(word) if word == "auto" => Ok(ResponseFormat::Auto),
-        Value::String(word) if word == "none" && at.dialect == Dialect::V1 => Ok(ResponseFormat::Auto),
-        Value::String(word) => Err(wrong_word(at.path, &word, &["auto"])),
+        Value::String(word) if words.contains(&word.as_str()) => Ok(ResponseFormat::Auto),
+        Value::String(word) => Err(wrong_word(at.path, &word, words)),
         Value::Object(_) => {
             let mut fields = Fields::of(value, at)?;
-            let kind = fields.optional("type", text)?.unwrap_or_else(|| "text".to_owned());
+            let kind = match at.dialect {
+                Dialect::V1 => fields.optional("type", text)?.unwrap_or_else(|| "text".to_owned()),
+                Dialect::V2 => fields.required("type", text)?,
+            };
             let format = match kind.as_str() {
                 "text" => ResponseFormat::Text,
                 "json_object" => ResponseFormat::JsonObject,
