@@ -24,6 +24,9 @@ use crate::types::tool::ResponseFormat;
 
 /// Messages of the history read at once.
 const PAGE: i64 = 50;
+/// What the model is told where there is nothing else to tell it: a run of v1 on an empty thread, or one
+/// whose messages were deleted. No model answers to an empty prompt.
+const NO_INSTRUCTIONS: &str = "You are a helpful assistant.";
 /// The share of the context window that is kept for the reply where the run names no maximum.
 const REPLY_SHARE: i64 = 4;
 
@@ -78,6 +81,9 @@ pub async fn build(
     conversation
         .extend(history.iter().rev().map(|message| chat_message(message.role, &message.content, &images)));
     conversation.extend(turns);
+    if conversation.is_empty() {
+        conversation.push(json!({ "role": "system", "content": NO_INSTRUCTIONS }));
+    }
     let body = body(run, bounds.model, conversation, &offer, left.completion);
     Ok(Ok(Prompt { body, history }))
 }

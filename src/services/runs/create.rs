@@ -40,7 +40,7 @@ pub async fn create(
     let additional = std::mem::take(&mut request.additional_messages);
     let stream = request.stream;
     let mut leased = snapshot(context, project, dialect, thread_id, request, assistant)?;
-    check_has_prompt(&context.db, &leased.run, &additional, project).await?;
+    check_has_prompt(&context.db, &leased, &additional).await?;
     if !additional.is_empty() {
         let mut connection = context.db.acquire().await?;
         messages::check_files(&mut connection, project, &additional).await?;
@@ -86,7 +86,7 @@ pub async fn create_thread_and_run(
     }
     let (thread, last_ord) = threads::insert(&mut tx, project, thread).await?;
     let mut leased = snapshot(context, project, dialect, &thread.id, run, assistant)?;
-    if !has_user_message && !has_instructions(&leased.run) {
+    if !has_user_message && !may_be_unprompted(&leased) {
         return Err(no_prompt());
     }
     leased.reorder(ids::new_ord_above(last_ord));
@@ -200,8 +200,10 @@ impl LeasedRun {
     }
 }
 
-fn has_instructions(run: &Run) -> bool {
-    run.instructions.as_ref().is_some_and(|text| !text.is_empty())
+/// Whether a run needs no message of a user: the assistant has instructions, or the contract is v1, in
+/// which the hosted API never asked for one.
+fn may_be_unprompted(leased: &LeasedRun) -> bool {
+    leased.dialect == Dialect::V1 || leased.run.instructions.as_ref().is_some_and(|text| !text.is_empty())
 }
 
 fn no_prompt() -> Error {
@@ -212,15 +214,15 @@ fn no_prompt() -> Error {
 /// A model needs something to answer to.
 async fn check_has_prompt(
     db: &sqlx::PgPool,
-    run: &Run,
+    leased: &LeasedRun,
     additional: &[CreateMessage],
-    project: &str,
 ) -> Result<(), Error> {
-    if has_instructions(run) || additional.iter().any(|message| message.role == Role::User) {
+    if may_be_unprompted(leased) || additional.iter().any(|message| message.role == Role::User) {
         return Ok(());
     }
-    threads::check_exists(db, project, &run.thread_id).await?;
-    if messages::history::any_of_user(db, &run.thread_id).await? { Ok(()) } else { Err(no_prompt()) }
+    let thread_id = &leased.run.thread_id;
+    threads::check_exists(db, &leased.project, thread_id).await?;
+    if messages::history::any_of_user(db, thread_id).await? { Ok(()) } else { Err(no_prompt()) }
 }
 
 /// Inserts the run and marks its thread busy, where the thread is free and `first`, the lowest sort key
