@@ -194,6 +194,9 @@ impl IntoResponse for Error {
         let body = serde_json::to_vec(&self.body()).unwrap_or_default();
         let mut response =
             (self.status(), [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        if matches!(self, Error::Unauthenticated(_)) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if matches!(self, Error::Unavailable) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
         }

@@ -55,7 +55,8 @@ pub fn router(state: AppState, cors_origins: &[String]) -> Router {
     if !cors_origins.is_empty() {
         router = router.layer(cors(cors_origins));
     }
-    router.layer(middleware::from_fn(describe)).with_state(state)
+    // Around the whole router: a layer within it sees a request only after its path was matched.
+    Router::new().fallback_service(router.with_state(state)).layer(middleware::from_fn(describe))
 }
 
 /// Without a valid key every path but the public ones is a 401, known or not.
@@ -72,10 +73,13 @@ async fn authenticate(
 }
 
 /// Gives every reply the headers that SDKs read, and logs the request.
-async fn describe(request: Request, next: Next) -> Response {
+async fn describe(mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = format!("req_{}", uuid::Uuid::now_v7().simple());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    if let Some(uri) = single_slashes(request.uri()) {
+        *request.uri_mut() = uri;
+    }
     // What is logged while the request is served carries its id.
     let span = tracing::error_span!("request", request.id = id);
     let mut response = next.run(request).instrument(span).await;
@@ -96,6 +100,25 @@ async fn describe(request: Request, next: Next) -> Response {
         tracing::debug!(request.id = id, %method, path, status, duration_ms, "request");
     }
     response
+}
+
+/// The URI with one slash where its path has several, as the hosted API read it: clients append a path to a
+/// base URL that ends in a slash, or leave an id out.
+fn single_slashes(uri: &Uri) -> Option<Uri> {
+    if !uri.path().contains("//") {
+        return None;
+    }
+    let mut path = String::with_capacity(uri.path().len());
+    for character in uri.path().chars() {
+        if character != '/' || !path.ends_with('/') {
+            path.push(character);
+        }
+    }
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    path.parse().ok()
 }
 
 async fn unknown_url(method: Method, uri: Uri) -> Error {
@@ -125,7 +148,14 @@ fn cors(origins: &[String]) -> CorsLayer {
             AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim()).ok()))
         }
     };
-    let exposed = ["x-request-id", "openai-processing-ms", "openai-version", "openai-poll-after-ms"];
+    let exposed = [
+        "x-request-id",
+        "openai-processing-ms",
+        "openai-version",
+        "openai-poll-after-ms",
+        "retry-after",
+        "content-disposition",
+    ];
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods(Any)

@@ -9,6 +9,7 @@ mod auth;
 mod concurrency;
 mod dialect;
 mod harness;
+mod headers;
 mod http;
 mod limits;
 mod lists;
