@@ -1,12 +1,14 @@
 //! Which of the two contracts a request speaks, and the way between them: bodies of either contract
-//! become the canonical request types (`requests`, `v1`), canonical objects become replies of either
-//! contract (`View`, `v1`). Routes and services know the canonical types alone.
+//! become the canonical request types (`requests`), canonical objects become replies of either contract
+//! (`View`, `v1`, `v2`). Routes and services know the canonical types alone.
 
 pub mod fields;
 pub mod files;
+pub mod include;
 pub mod requests;
 pub mod tools;
 pub mod v1;
+pub mod v2;
 
 use std::collections::HashMap;
 
@@ -76,6 +78,11 @@ impl Dialect {
 pub trait View: Serialize {
     /// The object as v1 shows it.
     fn v1(&self) -> impl Serialize + '_;
+
+    /// The object as v2 shows it: canonical objects have its shape, but some hold more.
+    fn v2(&self) -> impl Serialize + '_ {
+        self
+    }
 }
 
 /// A canonical object, written in the contract of the request.
@@ -85,7 +92,7 @@ impl<T: View> Serialize for InDialect<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Dialect::V1 => self.1.v1().serialize(serializer),
-            Dialect::V2 => self.1.serialize(serializer),
+            Dialect::V2 => self.1.v2().serialize(serializer),
         }
     }
 }

@@ -2,13 +2,17 @@
 //! thing that it does: file search is `retrieval`, `incomplete` is `completed` (its pollers know no
 //! other end), an image URL or a refusal is a text.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::View;
+use super::{View, v2};
 use crate::types::assistant::Assistant;
-use crate::types::message::{ContentPart, Message, MessageIncompleteReason, MessageStatus, Role, Text};
+use crate::types::message::{
+    Annotation, Attachment, ContentPart, Message, MessageIncompleteReason, MessageStatus, Role, Text,
+};
 use crate::types::run::{RequiredAction, Run, RunIncompleteReason, RunStatus, TruncationStrategy};
 use crate::types::run_step::{
     CodeInterpreterCall, FunctionCall, MessageCreation, RunStep, RunStepKind, RunStepStatus, StepDetails,
@@ -54,6 +58,10 @@ impl View for Assistant {
             metadata: &self.metadata,
             response_format: response_format(&self.response_format),
         }
+    }
+
+    fn v2(&self) -> impl Serialize + '_ {
+        v2::assistant(self)
     }
 }
 
@@ -186,10 +194,25 @@ impl View for Message {
             completed_at: self.completed_at,
             role: self.role,
             content: self.content.iter().map(content).collect(),
-            file_ids: self.attachments.iter().map(|attachment| attachment.file_id.as_str()).collect(),
+            file_ids: file_ids(&self.attachments),
             metadata: &self.metadata,
         }
     }
+
+    fn v2(&self) -> impl Serialize + '_ {
+        v2::message(self)
+    }
+}
+
+/// The files of a message, each once: v2 may attach a file once for each tool.
+fn file_ids(attachments: &[Attachment]) -> Vec<&str> {
+    let mut file_ids = Vec::with_capacity(attachments.len());
+    for attachment in attachments {
+        if !file_ids.contains(&attachment.file_id.as_str()) {
+            file_ids.push(attachment.file_id.as_str());
+        }
+    }
+    file_ids
 }
 
 #[derive(Serialize)]
@@ -200,10 +223,24 @@ enum ContentView<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(untagged)]
-enum TextView<'a> {
-    Whole(&'a Text),
-    Plain { value: &'a str, annotations: [(); 0] },
+struct TextView<'a> {
+    value: &'a str,
+    annotations: Cow<'a, [Annotation]>,
+}
+
+impl<'a> TextView<'a> {
+    fn plain(value: &'a str) -> Self {
+        Self { value, annotations: Cow::Borrowed(&[]) }
+    }
+
+    /// Every citation of v1 has a quote.
+    fn of(text: &'a Text) -> Self {
+        let mut annotations = Cow::Borrowed(text.annotations.as_slice());
+        if !annotations.is_empty() {
+            annotations.to_mut().iter_mut().for_each(Annotation::fill_quote);
+        }
+        Self { value: &text.value, annotations }
+    }
 }
 
 /// An image file without `detail`, which v1 does not know.
@@ -213,9 +250,9 @@ struct ImageFileView<'a> {
 }
 
 fn content(part: &ContentPart) -> ContentView<'_> {
-    let plain = |value| ContentView::Text { text: TextView::Plain { value, annotations: [] } };
+    let plain = |value| ContentView::Text { text: TextView::plain(value) };
     match part {
-        ContentPart::Text { text } => ContentView::Text { text: TextView::Whole(text) },
+        ContentPart::Text { text } => ContentView::Text { text: TextView::of(text) },
         ContentPart::ImageFile { image_file } => {
             ContentView::ImageFile { image_file: ImageFileView { file_id: &image_file.file_id } }
         }
@@ -416,6 +453,16 @@ impl<T: View> View for List<T> {
         ListView {
             object: self.object,
             data: self.data.iter().map(View::v1).collect(),
+            first_id: self.first_id.as_deref(),
+            last_id: self.last_id.as_deref(),
+            has_more: self.has_more,
+        }
+    }
+
+    fn v2(&self) -> impl Serialize + '_ {
+        ListView {
+            object: self.object,
+            data: self.data.iter().map(View::v2).collect(),
             first_id: self.first_id.as_deref(),
             last_id: self.last_id.as_deref(),
             has_more: self.has_more,

@@ -5,6 +5,8 @@ pub mod sse;
 
 pub use hub::{Hub, Subscription};
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::dialect::{Dialect, View};
@@ -189,11 +191,19 @@ pub enum ContentPartDelta {
 pub struct TextDelta {
     pub value: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub annotations: Option<Vec<Annotation>>,
+    pub annotations: Option<Vec<AnnotationDelta>>,
+}
+
+/// An annotation, and its place among those of its part.
+#[derive(Debug, Clone, Serialize)]
+pub struct AnnotationDelta {
+    pub index: usize,
+    #[serde(flatten)]
+    pub annotation: Annotation,
 }
 
 impl View for MessageDelta {
-    /// A refusal is a text.
+    /// A refusal is a text; a citation has a quote.
     fn v1(&self) -> impl Serialize + '_ {
         let mut delta = self.clone();
         for content in &mut delta.delta.content {
@@ -202,7 +212,18 @@ impl View for MessageDelta {
                 content.part = ContentPartDelta::Text { text };
             }
         }
+        delta.annotations_mut().for_each(|annotation| annotation.annotation.fill_quote());
         delta
+    }
+
+    /// The hosted API's pieces had an empty quote, unlike its messages.
+    fn v2(&self) -> impl Serialize + '_ {
+        if !self.is_annotated() {
+            return Cow::Borrowed(self);
+        }
+        let mut delta = self.clone();
+        delta.annotations_mut().for_each(|annotation| annotation.annotation.set_quote(Some("")));
+        Cow::Owned(delta)
     }
 }
 
@@ -213,6 +234,21 @@ impl MessageDelta {
             object: "thread.message.delta",
             delta: MessageDeltaBody { content: [ContentDelta { index, part }] },
         }
+    }
+
+    fn is_annotated(&self) -> bool {
+        self.delta.content.iter().any(|content| match &content.part {
+            ContentPartDelta::Text { text } => text.annotations.as_ref().is_some_and(|all| !all.is_empty()),
+            ContentPartDelta::Refusal { .. } => false,
+        })
+    }
+
+    fn annotations_mut(&mut self) -> impl Iterator<Item = &mut AnnotationDelta> {
+        let annotations = self.delta.content.iter_mut().filter_map(|content| match &mut content.part {
+            ContentPartDelta::Text { text } => text.annotations.as_mut(),
+            ContentPartDelta::Refusal { .. } => None,
+        });
+        annotations.flatten()
     }
 }
 
@@ -285,6 +321,102 @@ impl StepDelta {
             id: step_id.to_owned(),
             object: "thread.run.step.delta",
             delta: StepDeltaBody { step_details },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::dialect::include::Include;
+    use crate::types::message::FileCitation;
+    use crate::types::run_step::{
+        FileSearchCall, FileSearchContent, FileSearchResult, RunStepKind, RunStepStatus, SearchRanking,
+        StepDetails, ToolCall, ToolCallKind,
+    };
+
+    /// The data of an event as a reader sees it.
+    fn shown(event: &RunEvent, dialect: Dialect, include: Include) -> Value {
+        let frame = sse::encode(event, dialect, include).unwrap();
+        let frame = std::str::from_utf8(&frame).unwrap();
+        serde_json::from_str(frame.split_once("\ndata: ").unwrap().1).unwrap()
+    }
+
+    #[test]
+    fn a_piece_with_a_citation_quotes_in_v1_alone() {
+        for (quote, of_v1) in [(Some("Paris"), "Paris"), (None, "")] {
+            let annotation = Annotation::FileCitation {
+                text: "[1]".to_owned(),
+                file_citation: FileCitation { file_id: "file-a".to_owned(), quote: quote.map(str::to_owned) },
+                start_index: 3,
+                end_index: 6,
+            };
+            let annotations = Some(vec![AnnotationDelta { index: 1, annotation }]);
+            let part = ContentPartDelta::Text { text: TextDelta { value: "a".to_owned(), annotations } };
+            let event = RunEvent::MessageDelta(MessageDelta::new("msg_a", 0, part));
+            for (dialect, quote) in [(Dialect::V1, of_v1), (Dialect::V2, "")] {
+                let expected = json!([{
+                    "index": 1, "type": "file_citation", "text": "[1]", "start_index": 3, "end_index": 6,
+                    "file_citation": {"file_id": "file-a", "quote": quote},
+                }]);
+                let data = shown(&event, dialect, Include::default());
+                assert_eq!(data["delta"]["content"][0]["text"]["annotations"], expected);
+            }
+        }
+    }
+
+    fn search_step() -> RunStep {
+        let result = FileSearchResult {
+            file_id: "file-a".to_owned(),
+            file_name: "a.txt".to_owned(),
+            score: 0.5,
+            attributes: serde_json::Map::new(),
+            content: Some(vec![FileSearchContent::Text { text: "Paris".to_owned() }]),
+        };
+        let ranking_options = SearchRanking { ranker: "auto".to_owned(), score_threshold: 0.0 };
+        let file_search = FileSearchCall { ranking_options, results: vec![result] };
+        let call = ToolCall { id: "call_a".to_owned(), call: ToolCallKind::FileSearch { file_search } };
+        RunStep {
+            id: "step_a".to_owned(),
+            object: RunStep::OBJECT,
+            created_at: time::OffsetDateTime::UNIX_EPOCH,
+            run_id: "run_a".to_owned(),
+            assistant_id: "asst_a".to_owned(),
+            thread_id: "thread_a".to_owned(),
+            kind: RunStepKind::ToolCalls,
+            status: RunStepStatus::Completed,
+            cancelled_at: None,
+            completed_at: None,
+            expires_at: None,
+            expired_at: None,
+            failed_at: None,
+            last_error: None,
+            step_details: StepDetails::ToolCalls { tool_calls: vec![call] },
+            usage: None,
+            metadata: serde_json::Map::new(),
+        }
+    }
+
+    #[test]
+    fn a_step_shows_what_was_found_to_who_asked() {
+        let event = RunEvent::step(StepEventName::Completed, search_step());
+        let call =
+            |dialect, include| shown(&event, dialect, include)["step_details"]["tool_calls"][0].clone();
+        let result = json!({"file_id": "file-a", "file_name": "a.txt", "score": 0.5, "attributes": {}});
+        let mut whole = result.clone();
+        whole["content"] = json!([{"type": "text", "text": "Paris"}]);
+        for (search_content, result) in [(true, whole), (false, result)] {
+            let ranking = json!({"ranker": "auto", "score_threshold": 0.0});
+            let search = json!({"ranking_options": ranking, "results": [result]});
+            let expected = json!({"id": "call_a", "type": "file_search", "file_search": search});
+            let include = Include { search_content };
+            assert_eq!(call(Dialect::V2, include), expected);
+            assert_eq!(
+                call(Dialect::V1, include),
+                json!({"id": "call_a", "type": "retrieval", "retrieval": {}})
+            );
         }
     }
 }

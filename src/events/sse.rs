@@ -7,17 +7,23 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::RunEvent;
+use crate::dialect::include::Include;
 use crate::dialect::{Dialect, InDialect};
 
 /// The end of every stream.
 pub const DONE: &[u8] = b"event: done\ndata: [DONE]\n\n";
 
-/// One event in the reader's contract.
-pub fn encode(event: &RunEvent, dialect: Dialect) -> Result<Bytes, serde_json::Error> {
+/// One event in the reader's contract, with what the reader asked to include.
+pub fn encode(event: &RunEvent, dialect: Dialect, include: Include) -> Result<Bytes, serde_json::Error> {
     let name = event.name(dialect);
     match event {
         RunEvent::ThreadCreated(thread) => write(name, &InDialect(dialect, thread.as_ref())),
         RunEvent::Run(_, run) => write(name, &InDialect(dialect, run.as_ref())),
+        RunEvent::Step(_, step) if step.has_search_content() => {
+            let mut step = step.as_ref().clone();
+            include.apply(&mut step);
+            write(name, &InDialect(dialect, &step))
+        }
         RunEvent::Step(_, step) => write(name, &InDialect(dialect, step.as_ref())),
         RunEvent::Message(_, message) => write(name, &InDialect(dialect, message.as_ref())),
         RunEvent::StepDelta(delta) => write(name, delta),

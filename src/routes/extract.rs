@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::auth::Project;
 use crate::dialect::fields::Fields;
+use crate::dialect::include::Include;
 use crate::dialect::{self, Dialect};
 use crate::error::{Error, Invalid};
 use crate::state::AppState;
@@ -91,10 +92,28 @@ impl FromRequestParts<AppState> for Parameters {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
         let Query(mut query) = Query::<dialect::Query>::from_request_parts(parts, state)
             .await
-            .map_err(|_| Invalid::state("The query of the URL could not be read."))?;
+            .map_err(|_| unreadable_query())?;
         query.values_mut().for_each(without_nul);
         Ok(Self(query))
     }
+}
+
+/// What the query asks to include in run steps.
+pub struct Included(pub Include);
+
+impl FromRequestParts<AppState> for Included {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let Query(query) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| unreadable_query())?;
+        Ok(Self(Include::of(&query)?))
+    }
+}
+
+fn unreadable_query() -> Invalid {
+    Invalid::state("The query of the URL could not be read.")
 }
 
 /// The JSON body of a request, ready to be read field by field. An empty body is an empty object.

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
+use crate::dialect::include::Include;
 use crate::dialect::{Dialect, InDialect, View};
 use crate::error::{Error, ErrorBody};
 use crate::events::{RunEvent, RunEventName, Subscription, sse};
@@ -31,6 +32,7 @@ pub fn stream(
     state: &AppState,
     project: Arc<str>,
     dialect: Dialect,
+    include: Include,
     run: &Run,
     events: Subscription,
 ) -> Response {
@@ -38,6 +40,7 @@ pub fn stream(
         state: state.clone(),
         project,
         dialect,
+        include,
         thread_id: run.thread_id.clone(),
         run_id: run.id.clone(),
         events,
@@ -62,6 +65,7 @@ struct Reader {
     state: AppState,
     project: Arc<str>,
     dialect: Dialect,
+    include: Include,
     thread_id: String,
     run_id: String,
     events: Subscription,
@@ -100,12 +104,12 @@ impl Reader {
             self.done = true;
             return Some(Bytes::from_static(sse::DONE));
         };
-        match sse::encode(&event, self.dialect) {
+        match sse::encode(&event, self.dialect, self.include) {
             Ok(frame) => Some(frame),
             Err(error) => {
                 tracing::error!(%error, run.id = self.run_id, "an event could not be written");
                 self.ended = true;
-                sse::encode(&RunEvent::Error(ErrorBody::server_error()), self.dialect).ok()
+                sse::encode(&RunEvent::Error(ErrorBody::server_error()), self.dialect, self.include).ok()
             }
         }
     }

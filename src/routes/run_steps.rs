@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 
-use super::extract::{Caller, Ids, Parameters};
+use super::extract::{Caller, Ids, Included, Parameters};
 use super::reply::json;
 use crate::dialect::requests;
 use crate::error::Error;
@@ -25,9 +25,12 @@ async fn list(
     caller: Caller,
     Ids((thread_id, run_id)): Ids<(String, String)>,
     Parameters(query): Parameters,
+    Included(include): Included,
 ) -> Result<Response, Error> {
     let request = requests::page_request(&query, RunStep::PREFIX)?;
-    json(caller.dialect, &run_steps::list(&state.db, &caller.project.0, &thread_id, &run_id, request).await?)
+    let mut page = run_steps::list(&state.db, &caller.project.0, &thread_id, &run_id, request).await?;
+    page.data.iter_mut().for_each(|step| include.apply(step));
+    json(caller.dialect, &page)
 }
 
 /// `getRunStep`.
@@ -35,6 +38,9 @@ async fn retrieve(
     State(state): State<AppState>,
     caller: Caller,
     Ids((thread_id, run_id, id)): Ids<(String, String, String)>,
+    Included(include): Included,
 ) -> Result<Response, Error> {
-    json(caller.dialect, &run_steps::get(&state.db, &caller.project.0, &thread_id, &run_id, &id).await?)
+    let mut step = run_steps::get(&state.db, &caller.project.0, &thread_id, &run_id, &id).await?;
+    include.apply(&mut step);
+    json(caller.dialect, &step)
 }

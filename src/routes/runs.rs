@@ -6,8 +6,9 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use super::extract::{Body, Caller, Ids, Parameters};
+use super::extract::{Body, Caller, Ids, Included, Parameters};
 use super::reply::{self, json};
+use crate::dialect::include::Include;
 use crate::dialect::requests;
 use crate::error::Error;
 use crate::services::runs;
@@ -27,10 +28,11 @@ pub fn router() -> Router<AppState> {
         .route("/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", post(submit_tool_outputs))
 }
 
-/// `createThreadAndRun`.
+/// `createThreadAndRun`. The documents give only `createRun` an `include[]`; a stream may want it here too.
 async fn create_thread_and_run(
     State(state): State<AppState>,
     caller: Caller,
+    Included(include): Included,
     Body(fields): Body,
 ) -> Result<Response, Error> {
     let request = requests::create_thread_and_run(fields)?;
@@ -38,7 +40,7 @@ async fn create_thread_and_run(
     let created =
         whole(async move { runs::create_thread_and_run(&context, &project.0, dialect, request).await })
             .await?;
-    answer(&state, &caller, created)
+    answer(&state, &caller, include, created)
 }
 
 /// `listRuns`.
@@ -57,13 +59,14 @@ async fn create(
     State(state): State<AppState>,
     caller: Caller,
     Ids(thread_id): Ids<String>,
+    Included(include): Included,
     Body(fields): Body,
 ) -> Result<Response, Error> {
     let request = requests::create_run(fields)?;
     let (context, project, dialect) = (state.runs.clone(), caller.project.clone(), caller.dialect);
     let created =
         whole(async move { runs::create(&context, &project.0, dialect, &thread_id, request).await }).await?;
-    answer(&state, &caller, created)
+    answer(&state, &caller, include, created)
 }
 
 /// `getRun`.
@@ -107,6 +110,7 @@ async fn submit_tool_outputs(
     State(state): State<AppState>,
     caller: Caller,
     Ids((thread_id, id)): Ids<(String, String)>,
+    Included(include): Included,
     Body(fields): Body,
 ) -> Result<Response, Error> {
     let request = requests::submit_tool_outputs(fields)?;
@@ -114,7 +118,7 @@ async fn submit_tool_outputs(
     let created =
         whole(async move { runs::submit_tool_outputs(&context, &project.0, &thread_id, &id, request).await })
             .await?;
-    answer(&state, &caller, created)
+    answer(&state, &caller, include, created)
 }
 
 /// Runs a change to its end although axum drops a handler whose client leaves: between the commit and
@@ -126,11 +130,12 @@ async fn whole<T: Send + 'static>(
 }
 
 /// The run, or its stream where the client asked for one.
-fn answer(state: &AppState, caller: &Caller, created: Created) -> Result<Response, Error> {
+fn answer(state: &AppState, caller: &Caller, include: Include, created: Created) -> Result<Response, Error> {
     match created.events {
         None => json(caller.dialect, &created.run),
         Some(events) => {
-            Ok(reply::stream(state, caller.project.0.clone(), caller.dialect, &created.run, events))
+            let project = caller.project.0.clone();
+            Ok(reply::stream(state, project, caller.dialect, include, &created.run, events))
         }
     }
 }

@@ -86,7 +86,31 @@ pub enum Annotation {
     FilePath { text: String, file_path: FilePath, start_index: i64, end_index: i64 },
 }
 
-/// The file that a citation points to; v1 shows the quote as well.
+impl Annotation {
+    /// What a file citation quotes, where that is known.
+    pub fn quote(&self) -> Option<&str> {
+        match self {
+            Annotation::FileCitation { file_citation, .. } => file_citation.quote.as_deref(),
+            Annotation::FilePath { .. } => None,
+        }
+    }
+
+    /// Gives a file citation another quote, or none.
+    pub fn set_quote(&mut self, quote: Option<&str>) {
+        if let Annotation::FileCitation { file_citation, .. } = self {
+            file_citation.quote = quote.map(str::to_owned);
+        }
+    }
+
+    /// Gives a file citation without a quote an empty one.
+    pub fn fill_quote(&mut self) {
+        if self.quote().is_none() {
+            self.set_quote(Some(""));
+        }
+    }
+}
+
+/// The file that a citation points to. The quote is stored wherever it is known, and shown by v1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileCitation {
     pub file_id: String,

@@ -1,9 +1,9 @@
 //! Run steps.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::tool::RankingOptions;
 use super::usage::Usage;
 use super::{LastError, Metadata, words};
 
@@ -41,6 +41,26 @@ pub struct RunStep {
 impl RunStep {
     pub const OBJECT: &str = "thread.run.step";
     pub const PREFIX: &str = "step_";
+
+    /// Whether it holds texts that file search found.
+    pub fn has_search_content(&self) -> bool {
+        self.step_details.tool_calls().iter().any(|call| match &call.call {
+            ToolCallKind::FileSearch { file_search } => {
+                file_search.results.iter().any(|result| result.content.is_some())
+            }
+            _ => false,
+        })
+    }
+
+    /// Removes the texts that file search found.
+    pub fn hide_search_content(&mut self) {
+        let StepDetails::ToolCalls { tool_calls } = &mut self.step_details else { return };
+        for call in tool_calls {
+            if let ToolCallKind::FileSearch { file_search } = &mut call.call {
+                file_search.results.iter_mut().for_each(|result| result.content = None);
+            }
+        }
+    }
 }
 
 words! {
@@ -120,12 +140,40 @@ pub struct FunctionCall {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CodeInterpreterCall {
     pub input: String,
-    pub outputs: Vec<serde_json::Value>,
+    pub outputs: Vec<Value>,
 }
 
 /// A call of file search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileSearchCall {
-    pub ranking_options: RankingOptions,
-    pub results: Vec<serde_json::Value>,
+    pub ranking_options: SearchRanking,
+    pub results: Vec<FileSearchResult>,
+}
+
+/// How a search ranked; the tool's own options have `hybrid_search` as well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchRanking {
+    pub ranker: String,
+    pub score_threshold: f64,
+}
+
+/// What file search found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileSearchResult {
+    pub file_id: String,
+    pub file_name: String,
+    /// 0 to 1.
+    pub score: f64,
+    #[serde(default)]
+    pub attributes: Map<String, Value>,
+    /// Always stored, shown to readers who ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Vec<FileSearchContent>>,
+}
+
+/// A piece of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FileSearchContent {
+    Text { text: String },
 }

@@ -11,6 +11,7 @@ mod dialect;
 mod harness;
 mod headers;
 mod http;
+mod include;
 mod limits;
 mod lists;
 mod messages;
