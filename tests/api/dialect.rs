@@ -1,5 +1,5 @@
-//! The two contracts: which one a request speaks, how an object of one looks in the other, and what one
-//! says to the fields and values of the other.
+//! The two contracts: which one a request speaks, and how an object of one looks in the other. What one says to
+//! the fields and values of the other is in `limits`.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -191,115 +191,6 @@ async fn a_run_of_v2_is_readable_in_v1() {
     assert_eq!(app.v1().steps(&run).await.len(), 1);
 }
 
-/// Sends a body in a contract and checks what field is unknown, and which other contract knows it.
-async fn check_unknown(client: &Client, path: &str, body: &Value, param: &str, other: Option<&str>) {
-    let mut message = format!("Unknown parameter: '{param}'.");
-    if let Some(other) = other {
-        message.push_str(&format!(
-            " It is a parameter of the {other} API. Please try again by setting the header 'OpenAI-Beta: assistants={other}'."
-        ));
-    }
-    let answer = client.post(path, body.clone()).await;
-    answer.assert_error(400, &message, Some(param), Some("unknown_parameter"));
-}
-
-#[tokio::test]
-async fn an_unknown_field_names_the_contract_that_knows_it() {
-    let app = TestApp::start().await;
-    let assistant = app.v2().create_assistant(json!({})).await;
-    let thread = app.v2().create_thread(&["Hello"]).await;
-    let (asst, path) = (id(&assistant), format!("/threads/{}", id(&thread)));
-    let (messages, runs) = (format!("{path}/messages"), format!("{path}/runs"));
-    let one = format!("/assistants/{asst}");
-    let message = |field: &str, value: &str| json!({"role": "user", "content": "a", field: [value]});
-    let run = |field: &str, value: Value| json!({"assistant_id": asst, field: value});
-
-    let v1 = app.v1();
-    let v2_knows = Some("v2");
-    let resources = json!({"model": "gpt-4", "tool_resources": {"file_search": {}}});
-    check_unknown(&v1, "/assistants", &resources, "tool_resources", v2_knows).await;
-    check_unknown(&v1, &one, &resources, "tool_resources", v2_knows).await;
-    check_unknown(
-        &v1,
-        "/assistants",
-        &json!({"model": "a", "reasoning_effort": "low"}),
-        "reasoning_effort",
-        v2_knows,
-    )
-    .await;
-    check_unknown(
-        &v1,
-        "/threads",
-        &json!({"tool_resources": {"file_search": {}}}),
-        "tool_resources",
-        v2_knows,
-    )
-    .await;
-    check_unknown(&v1, &path, &json!({"tool_resources": {"file_search": {}}}), "tool_resources", v2_knows)
-        .await;
-    check_unknown(&v1, &messages, &message("attachments", "a"), "attachments", v2_knows).await;
-    check_unknown(
-        &v1,
-        "/threads",
-        &json!({"messages": [message("attachments", "a")]}),
-        "messages[0].attachments",
-        v2_knows,
-    )
-    .await;
-    check_unknown(&v1, &runs, &run("parallel_tool_calls", json!(true)), "parallel_tool_calls", v2_knows)
-        .await;
-    check_unknown(&v1, &runs, &run("reasoning_effort", json!("low")), "reasoning_effort", v2_knows).await;
-    check_unknown(
-        &v1,
-        "/threads/runs",
-        &run("tool_resources", json!({"file_search": {}})),
-        "tool_resources",
-        v2_knows,
-    )
-    .await;
-
-    let v2 = app.v2();
-    let v1_knows = Some("v1");
-    check_unknown(&v2, "/assistants", &json!({"model": "a", "file_ids": ["file-a"]}), "file_ids", v1_knows)
-        .await;
-    check_unknown(&v2, &one, &json!({"file_ids": ["file-a"]}), "file_ids", v1_knows).await;
-    check_unknown(&v2, &messages, &message("file_ids", "file-a"), "file_ids", v1_knows).await;
-    check_unknown(
-        &v2,
-        "/threads",
-        &json!({"messages": [message("file_ids", "file-a")]}),
-        "messages[0].file_ids",
-        v1_knows,
-    )
-    .await;
-
-    // What neither knows there sends nobody to the other.
-    check_unknown(&v1, &runs, &run("file_ids", json!(["file-a"])), "file_ids", None).await;
-    check_unknown(&v2, &runs, &run("file_ids", json!(["file-a"])), "file_ids", None).await;
-    check_unknown(&v1, &runs, &run("tool_resources", json!({"file_search": {}})), "tool_resources", None)
-        .await;
-    check_unknown(&v2, &runs, &run("tool_resources", json!({"file_search": {}})), "tool_resources", None)
-        .await;
-    let format = json!({"type": "text", "json_schema": {"name": "a"}});
-    check_unknown(&v2, &runs, &run("response_format", format), "response_format.json_schema", None).await;
-    let search = json!({"model": "a", "tools": [{"type": "code_interpreter", "file_search": {}}]});
-    check_unknown(&v2, "/assistants", &search, "tools[0].file_search", None).await;
-    for client in [v1, v2] {
-        for (path, body) in [
-            ("/assistants", json!({"model": "a", "foo": 1})),
-            (one.as_str(), json!({"foo": {}})),
-            ("/threads", json!({"foo": 1})),
-            (path.as_str(), json!({"messages": []})),
-            (messages.as_str(), json!({"role": "user", "content": "a", "foo": 1})),
-            (runs.as_str(), json!({"assistant_id": asst, "foo": 1})),
-            ("/threads/runs", json!({"assistant_id": asst, "foo": 1})),
-        ] {
-            let param = if body.get("foo").is_some() { "foo" } else { "messages" };
-            check_unknown(&client, path, &body, param, None).await;
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_null_is_no_unknown_field() {
     let app = TestApp::start().await;
@@ -313,55 +204,5 @@ async fn a_null_is_no_unknown_field() {
         let body = json!({"assistant_id": id(&assistant), "foo": null, "parallel_tool_calls": null});
         let run = client.post(&format!("/threads/{}/runs", id(&thread)), body).await.ok();
         client.wait_until(&run, "completed").await;
-    }
-}
-
-#[tokio::test]
-async fn a_tool_of_the_other_contract_says_which() {
-    let app = TestApp::start().await;
-    for (client, tool, words, other) in [
-        (app.v1(), "file_search", "'code_interpreter', 'retrieval', and 'function'", "v2"),
-        (app.v2(), "retrieval", "'code_interpreter', 'file_search', and 'function'", "v1"),
-    ] {
-        let message = format!(
-            "Invalid value: '{tool}'. Supported values are: {words}. '{tool}' is a tool of the {other} API. Please try again \
-             by setting the header 'OpenAI-Beta: assistants={other}'."
-        );
-        let answer = client.post("/assistants", json!({"model": "a", "tools": [{"type": tool}]})).await;
-        answer.assert_error(400, &message, Some("tools[0].type"), Some("invalid_value"));
-    }
-}
-
-#[tokio::test]
-async fn v1_refuses_the_values_that_only_v2_knows() {
-    let app = TestApp::start().await;
-    let assistant = app.v1().create_assistant(json!({})).await;
-    let thread = app.v1().create_thread(&["Hello"]).await;
-    let path = format!("/threads/{}", id(&thread));
-    let run = |field: &str, value: Value| json!({"assistant_id": id(&assistant), field: value});
-    for (path, body, message, param, code) in [
-        (
-            format!("{path}/messages"),
-            json!({"role": "user", "content": [{"type": "text", "text": "a"}]}),
-            "Invalid type for 'content': expected a string, but got an array instead.",
-            "content",
-            "invalid_type",
-        ),
-        (
-            format!("{path}/runs"),
-            run("tool_choice", json!("required")),
-            "Invalid value: 'required'. Supported values are: 'none' and 'auto'.",
-            "tool_choice",
-            "invalid_value",
-        ),
-        (
-            format!("{path}/runs"),
-            run("response_format", json!({"type": "json_schema", "json_schema": {"name": "a"}})),
-            "Invalid value: 'json_schema'. Supported values are: 'text' and 'json_object'.",
-            "response_format.type",
-            "invalid_value",
-        ),
-    ] {
-        app.v1().post(&path, body).await.assert_error(400, message, Some(param), Some(code));
     }
 }
