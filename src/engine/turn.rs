@@ -337,7 +337,7 @@ impl Execution<'_> {
             RunStepStatus::Expired => step.expired_at = Some(at),
             _ => step.failed_at = Some(at),
         }
-        step.last_error = error.cloned();
+        step.last_error = error.map(LastError::of_step);
         Some(open)
     }
 

@@ -120,6 +120,17 @@ macro_rules! words {
 }
 pub(crate) use words;
 
+impl LastError {
+    /// The same as a step says it, which knows no `invalid_prompt`.
+    pub fn of_step(&self) -> Self {
+        let code = match self.code {
+            LastErrorCode::InvalidPrompt => LastErrorCode::ServerError,
+            code @ (LastErrorCode::ServerError | LastErrorCode::RateLimitExceeded) => code,
+        };
+        Self { code, message: self.message.clone() }
+    }
+}
+
 words! {
     /// `last_error.code` of runs; steps use the first two.
     LastErrorCode {

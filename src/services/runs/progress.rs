@@ -9,7 +9,6 @@ use super::{LeasedRun, status};
 use crate::error::Error;
 use crate::services::run_steps::ModelCall;
 use crate::services::{AsJson, known, now};
-use crate::types::LastErrorCode;
 use crate::types::message::{Message, MessageStatus};
 use crate::types::run::{Run, RunStatus};
 use crate::types::run_step::{RunStep, RunStepStatus};
@@ -291,11 +290,7 @@ impl<'a> StepChange<'a> {
             cancelled_at: step.cancelled_at,
             failed_at: step.failed_at,
             expired_at: step.expired_at,
-            error_code: step.last_error.as_ref().map(|error| match error.code {
-                LastErrorCode::RateLimitExceeded => "rate_limit_exceeded",
-                // Steps know no other code.
-                LastErrorCode::ServerError | LastErrorCode::InvalidPrompt => "server_error",
-            }),
+            error_code: step.last_error.as_ref().map(|error| error.code.as_str()),
             error_message: step.last_error.as_ref().map(|error| error.message.as_str()),
             prompt_tokens: step.usage.map(|usage| usage.prompt),
             completion_tokens: step.usage.map(|usage| usage.completion),
