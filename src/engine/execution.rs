@@ -36,8 +36,6 @@ use crate::types::{IncompleteDetails, LastError, LastErrorCode};
 /// Times that a request is sent again after a transient failure, and the first pause before that.
 const RETRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause, also where the upstream asks for more.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Times that the history is halved when the upstream finds the prompt too long.
 const HALVINGS: u32 = 2;
 
@@ -171,11 +169,12 @@ impl Execution<'_> {
                 history_limit = Some(prompt.history_tokens() / 2);
                 continue;
             }
-            if !error.is_transient() || retries >= RETRIES {
+            let pause = error.retry_after.unwrap_or(FIRST_PAUSE * 2_u32.pow(retries));
+            // A run that would only wait for its expiry ends with the reason instead.
+            if !error.is_transient() || retries >= RETRIES || pause >= self.time_left() {
                 return Err(Stop::Failed(error.last_error()));
             }
             self.drop_reply(&error).await?;
-            let pause = error.retry_after.unwrap_or(FIRST_PAUSE * 2_u32.pow(retries)).min(LONGEST_PAUSE);
             self.unless_interrupted(tokio::time::sleep(pause)).await?;
             retries += 1;
         }
@@ -198,10 +197,8 @@ impl Execution<'_> {
 
     /// Waits for something outside, unless the run is cancelled, lost, or its time is up meanwhile.
     async fn unless_interrupted<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Stop> {
-        let left = self.leased.expires_at - time::OffsetDateTime::now_utc();
-        let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
         tokio::pin!(waiting);
-        let expiry = tokio::time::sleep(left);
+        let expiry = tokio::time::sleep(self.time_left());
         tokio::pin!(expiry);
         loop {
             tokio::select! {
@@ -214,6 +211,11 @@ impl Execution<'_> {
                 value = &mut waiting => return Ok(value),
             }
         }
+    }
+
+    fn time_left(&self) -> Duration {
+        let left = self.leased.expires_at - time::OffsetDateTime::now_utc();
+        Duration::try_from(left).unwrap_or(Duration::ZERO)
     }
 
     /// Whether the engine may go on, after somebody knocked.

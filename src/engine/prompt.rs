@@ -33,7 +33,7 @@ const REPLY_SHARE: i64 = 4;
 /// A prompt, and the history in it.
 pub struct Prompt {
     /// The body of `createChatCompletion`.
-    pub body: Value,
+    pub body: Map<String, Value>,
     history: Vec<HistoryMessage>,
 }
 
@@ -277,7 +277,13 @@ fn exchange(shown: &[ToolCall], calls: &[ModelCall]) -> (Vec<Value>, Vec<Value>)
     calls.unzip()
 }
 
-fn body(run: &Run, model: &str, conversation: Vec<Value>, offer: &Offer, max_tokens: Option<i64>) -> Value {
+fn body(
+    run: &Run,
+    model: &str,
+    conversation: Vec<Value>,
+    offer: &Offer,
+    max_tokens: Option<i64>,
+) -> Map<String, Value> {
     let mut body = Map::new();
     let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
     set("model", json!(model));
@@ -311,5 +317,5 @@ fn body(run: &Run, model: &str, conversation: Vec<Value>, offer: &Offer, max_tok
             set("parallel_tool_calls", json!(false));
         }
     }
-    Value::Object(body)
+    body
 }

@@ -1,31 +1,38 @@
-//! The model: any server that speaks Chat Completions with streaming. Requests and errors are here,
-//! the reply's stream in [`stream`].
+//! The model: any server that speaks Chat Completions. Requests are here, the reply in [`stream`], what
+//! is wrong with an upstream in `error`, and what it does not know in `parameters`.
+//!
+//! Redirects are not followed: prompts and the key go to the configured server alone. Proxies named by
+//! HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are used.
 
+mod calls;
+mod error;
+mod parameters;
+mod sse;
 pub mod stream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, Url};
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::ModelOptions;
-use crate::types::{LastError, LastErrorCode};
+pub use error::{ModelError, ModelErrorKind};
+use error::{Refusal, Secrets, unreachable_upstream};
+use parameters::Parameter;
 use stream::ReplyStream;
 
 /// Tokens that a context window has where nobody says.
 const DEFAULT_CONTEXT: i64 = 8_192;
 /// How long the list of models may take; a server without one costs a run no more.
 const MODELS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a window is believed, and how many are: names come from clients.
+/// Models of which something is remembered: names come from clients.
+const MODELS: u64 = 1_000;
+/// How long a window is believed.
 const WINDOW_BELIEVED: Duration = Duration::from_secs(60);
-const WINDOWS: u64 = 1_000;
-/// Bytes of an upstream's error body that are read.
-const ERROR_BODY: usize = 64 * 1024;
-/// Characters of an upstream's message that a run's `last_error` shows.
-const MESSAGE: usize = 1_000;
 
 /// A client of the model server.
 pub struct Model {
@@ -33,52 +40,9 @@ pub struct Model {
     options: ModelOptions,
     /// Context windows by the upstream's name of the model.
     windows: Cache<String, i64>,
-}
-
-/// Why the model gave no reply.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelError {
-    pub kind: ModelErrorKind,
-    /// What the run's `last_error` says.
-    pub message: String,
-    /// How long the upstream asks to wait.
-    pub retry_after: Option<Duration>,
-}
-
-/// What an error of the model means for the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ModelErrorKind {
-    /// 429.
-    RateLimited,
-    /// The connection failed, the upstream has a fault, or its reply broke off.
-    Unavailable,
-    /// The prompt does not fit the context window.
-    ContextExceeded,
-    /// The upstream refuses the request as it is.
-    Rejected,
-    /// The upstream refuses this server: credentials, address or model.
-    Misconfigured,
-}
-
-impl ModelError {
-    pub fn unavailable(message: impl Into<String>) -> Self {
-        Self { kind: ModelErrorKind::Unavailable, message: message.into(), retry_after: None }
-    }
-
-    /// Whether the same request may succeed a moment later.
-    pub fn is_transient(&self) -> bool {
-        matches!(self.kind, ModelErrorKind::RateLimited | ModelErrorKind::Unavailable)
-    }
-
-    /// The run's `last_error`.
-    pub fn last_error(&self) -> LastError {
-        let code = match self.kind {
-            ModelErrorKind::RateLimited => LastErrorCode::RateLimitExceeded,
-            ModelErrorKind::Unavailable | ModelErrorKind::Misconfigured => LastErrorCode::ServerError,
-            ModelErrorKind::ContextExceeded | ModelErrorKind::Rejected => LastErrorCode::InvalidPrompt,
-        };
-        LastError { code, message: self.message.clone() }
-    }
+    /// What each model was found not to take.
+    refused: Cache<String, Vec<Parameter>>,
+    secrets: Arc<Secrets>,
 }
 
 impl Model {
@@ -90,10 +54,13 @@ impl Model {
         }
         let http = Client::builder()
             .connect_timeout(options.model_connect_seconds)
+            .redirect(Policy::none())
             .user_agent(concat!("locum/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        let windows = Cache::builder().max_capacity(WINDOWS).time_to_live(WINDOW_BELIEVED).build();
-        Ok(Self { http, options, windows })
+        let windows = Cache::builder().max_capacity(MODELS).time_to_live(WINDOW_BELIEVED).build();
+        let refused = Cache::builder().max_capacity(MODELS).build();
+        let secrets = Arc::new(Secrets::of(&options));
+        Ok(Self { http, options, windows, refused, secrets })
     }
 
     /// The upstream's name of a model.
@@ -101,20 +68,42 @@ impl Model {
         self.options.model_aliases.resolve(model)
     }
 
-    /// Starts a reply. The body is that of `createChatCompletion` with `stream: true`.
-    pub async fn reply(&self, body: &Value) -> Result<ReplyStream, ModelError> {
-        let request = self.http.post(self.url("chat/completions"));
+    /// Starts a reply. The body is that of `createChatCompletion` with `stream: true`; what the model does
+    /// not take of it is left out or said otherwise.
+    pub async fn reply(&self, body: &Map<String, Value>) -> Result<ReplyStream, ModelError> {
+        let model = body.get("model").and_then(Value::as_str).unwrap_or_default();
+        let mut refused = self.refused.get(model).await.unwrap_or_default();
+        loop {
+            let sent = parameters::without(body, &refused);
+            let refusal = match self.send(&sent).await? {
+                Ok(response) => {
+                    let idle = self.options.model_idle_seconds;
+                    return Ok(ReplyStream::new(response, idle, Arc::clone(&self.secrets)));
+                }
+                Err(refusal) => refusal,
+            };
+            // Every round changes a parameter, so that the rounds end.
+            let Some(parameter) = parameters::named(&refusal, &sent) else { return Err(refusal.error) };
+            tracing::info!(model, ?parameter, "the model does not take a parameter; it is not sent any more");
+            refused.push(parameter);
+            self.refused.insert(model.to_owned(), refused.clone()).await;
+        }
+    }
+
+    async fn send(&self, body: &Map<String, Value>) -> Result<Result<Response, Refusal>, ModelError> {
         let body = serde_json::to_vec(body).map_err(|error| ModelError::unavailable(error.to_string()))?;
+        let request = self.http.post(self.url("chat/completions"));
         let request = request
             .header("content-type", "application/json")
             .header("accept", "text/event-stream, application/json");
-        let response =
-            tokio::time::timeout(self.options.model_idle_seconds, self.authorized(request).body(body).send());
-        let response = response.await.map_err(|_| self.hung())?.map_err(unreachable_upstream)?;
-        if !response.status().is_success() {
-            return Err(refusal(response).await);
-        }
-        Ok(ReplyStream::new(response, self.options.model_idle_seconds))
+        let answer = async {
+            let response = self.authorized(request).body(body).send().await.map_err(unreachable_upstream)?;
+            if response.status().is_success() {
+                return Ok(Ok(response));
+            }
+            Ok(Err(Refusal::read(response, &self.secrets).await))
+        };
+        tokio::time::timeout(self.options.model_idle_seconds, answer).await.map_err(|_| self.hung())?
     }
 
     fn hung(&self) -> ModelError {
@@ -122,8 +111,16 @@ impl Model {
         ModelError::unavailable(format!("The model server did not answer within {seconds} seconds."))
     }
 
+    fn key(&self) -> Option<&str> {
+        self.options.model_api_key.as_ref().map(|key| key.expose_secret()).filter(|key| !key.is_empty())
+    }
+
     fn url(&self, path: &str) -> Url {
         let mut url = self.options.model_url.clone();
+        if self.key().is_some() {
+            // A request has one `Authorization`: the key's, not that of a name and password in the URL.
+            let _ = (url.set_username(""), url.set_password(None));
+        }
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path.split('/'));
         }
@@ -131,9 +128,9 @@ impl Model {
     }
 
     fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        match &self.options.model_api_key {
-            Some(key) if !key.expose_secret().is_empty() => request.bearer_auth(key.expose_secret()),
-            _ => request,
+        match self.key() {
+            Some(key) => request.bearer_auth(key),
+            None => request,
         }
     }
 
@@ -177,92 +174,6 @@ fn window_of(models: &Value, model: &str) -> Option<i64> {
     .filter(|tokens| *tokens > 0)
 }
 
-fn unreachable_upstream(error: reqwest::Error) -> ModelError {
-    let what = if error.is_connect() {
-        "could not be reached"
-    } else if error.is_timeout() {
-        "did not answer in time"
-    } else {
-        "closed the connection"
-    };
-    // The URL may hold credentials.
-    tracing::warn!(error = %error.without_url(), "the model server {what}");
-    ModelError::unavailable(format!("The model server {what}."))
-}
-
-/// What a reply of another status than 2xx means.
-async fn refusal(response: Response) -> ModelError {
-    let status = response.status();
-    let retry_after = retry_after(&response);
-    let body = error_body(response).await;
-    let said = upstream_message(&body);
-    let kind = match status {
-        StatusCode::TOO_MANY_REQUESTS => ModelErrorKind::RateLimited,
-        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => ModelErrorKind::Unavailable,
-        status if status.is_server_error() => ModelErrorKind::Unavailable,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
-            ModelErrorKind::Misconfigured
-        }
-        _ if is_context_error(&body, &said) => ModelErrorKind::ContextExceeded,
-        _ => ModelErrorKind::Rejected,
-    };
-    let message = match kind {
-        // What an upstream says of credentials may show a part of them.
-        ModelErrorKind::Misconfigured if status != StatusCode::NOT_FOUND => {
-            format!("The model server refused this server's credentials ({}).", status.as_u16())
-        }
-        _ if said.is_empty() => format!("The model server answered {}.", status.as_u16()),
-        _ => format!("The model server answered {}: {said}", status.as_u16()),
-    };
-    tracing::warn!(status = status.as_u16(), ?kind, "the model server refused a request");
-    ModelError { kind, message, retry_after }
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let header = |name: &str| response.headers().get(name)?.to_str().ok()?.parse::<f64>().ok();
-    let seconds = header("retry-after-ms").map(|ms| ms / 1_000.0).or_else(|| header(RETRY_AFTER.as_str()))?;
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
-async fn error_body(mut response: Response) -> Value {
-    let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > ERROR_BODY {
-            break;
-        }
-    }
-    serde_json::from_slice(&bytes).unwrap_or(Value::Null)
-}
-
-/// The message of an error body, wherever the upstream puts it; short and free of null characters.
-pub fn upstream_message(body: &Value) -> String {
-    let message = ["/error/message", "/message", "/detail", "/error"]
-        .iter()
-        .find_map(|place| body.pointer(place)?.as_str());
-    message.unwrap_or_default().chars().filter(|character| *character != '\0').take(MESSAGE).collect()
-}
-
-/// Whether an error says that the prompt is too long; servers say it differently.
-pub fn is_context_error(body: &Value, message: &str) -> bool {
-    let code = |place: &str| body.pointer(place).and_then(Value::as_str).unwrap_or_default();
-    if code("/error/code") == "context_length_exceeded" || code("/error/type") == "exceed_context_size_error"
-    {
-        return true;
-    }
-    let message = message.to_ascii_lowercase();
-    [
-        "context length",
-        "context size",
-        "context window",
-        "maximum context",
-        "too many tokens",
-        "prompt is too long",
-    ]
-    .iter()
-    .any(|phrase| message.contains(phrase))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -280,15 +191,5 @@ mod tests {
         assert_eq!(window_of(&models, "b"), Some(8192));
         assert_eq!(window_of(&models, "c"), None);
         assert_eq!(window_of(&models, "d"), None);
-    }
-
-    #[test]
-    fn a_prompt_that_is_too_long_is_told_from_a_bad_one() {
-        let openai = json!({"error": {"code": "context_length_exceeded", "message": "no"}});
-        assert!(is_context_error(&openai, "no"));
-        let llama = json!({"error": {"type": "exceed_context_size_error"}});
-        assert!(is_context_error(&llama, ""));
-        assert!(is_context_error(&Value::Null, "This model's maximum context length is 10 tokens"));
-        assert!(!is_context_error(&Value::Null, "temperature is out of range"));
     }
 }

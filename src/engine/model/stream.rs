@@ -1,21 +1,23 @@
-//! The reply of a model as a stream of events, read leniently: fields that are null, missing or
-//! unknown, calls without ids or indexes, and whole replies instead of streams all occur in the wild.
+//! The reply of a model as a stream of events, read leniently: fields that are null, missing, unknown or
+//! of another type, calls without ids or indexes, and whole replies instead of streams all occur in the
+//! wild. What a reply is, its first byte says: the content type does not always tell the truth.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use eventsource_stream::Eventsource;
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use reqwest::Response;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ModelError, ModelErrorKind, is_context_error, upstream_message};
+use super::calls::Calls;
+use super::error::{ModelError, Secrets, causes, within_reply};
+use super::sse::Decoder;
 use crate::types::usage::Usage;
 
 /// Bytes of a reply that comes as one JSON document.
 const WHOLE_REPLY: usize = 16 * 1024 * 1024;
+/// How long a server may take to close the stream when it has said why the reply ended.
+const AFTER_FINISH: Duration = Duration::from_secs(5);
 
 /// Something that the model said.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,39 +47,53 @@ pub enum FinishReason {
     ContentFilter,
 }
 
+/// What came is no reply of Chat Completions.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl From<Malformed> for ModelError {
+    fn from(Malformed: Malformed) -> Self {
+        ModelError::unavailable("The model server's reply is not that of Chat Completions.")
+    }
+}
+
 /// A reply under way.
 pub struct ReplyStream {
-    source: Source,
+    response: Response,
+    /// How long the upstream may be silent. Comments are no silence.
     idle: Duration,
+    secrets: Arc<Secrets>,
+    form: Form,
+    /// What has come and was not read yet, each the JSON of a chunk.
+    chunks: VecDeque<String>,
     ready: VecDeque<ReplyEvent>,
     calls: Calls,
     finish: Option<FinishReason>,
+    has_choice: bool,
     ended: bool,
 }
 
-enum Source {
-    Events(BoxStream<'static, Result<String, ModelError>>),
-    Whole(Option<Response>),
+/// How a reply comes.
+enum Form {
+    Unknown,
+    Events(Decoder),
+    Document(Vec<u8>),
 }
 
 impl ReplyStream {
-    /// `idle` is how long the upstream may be silent.
-    pub fn new(response: Response, idle: Duration) -> Self {
-        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-        let is_json = content_type.is_some_and(|value| value.starts_with("application/json"));
-        let source = if is_json {
-            Source::Whole(Some(response))
-        } else {
-            let bytes = response.bytes_stream().map(|bytes| bytes.map_err(reqwest::Error::without_url));
-            let events = bytes.eventsource().map(|event| {
-                event.map(|event| event.data).map_err(|error| {
-                    tracing::warn!(error = %error, "the stream of the model server broke off");
-                    broken_off()
-                })
-            });
-            Source::Events(events.boxed())
-        };
-        Self { source, idle, ready: VecDeque::new(), calls: Calls::default(), finish: None, ended: false }
+    pub fn new(response: Response, idle: Duration, secrets: Arc<Secrets>) -> Self {
+        Self {
+            response,
+            idle,
+            secrets,
+            form: Form::Unknown,
+            chunks: VecDeque::new(),
+            ready: VecDeque::new(),
+            calls: Calls::default(),
+            finish: None,
+            has_choice: false,
+            ended: false,
+        }
     }
 
     /// What comes next; after [`ReplyEvent::End`] nothing does.
@@ -89,117 +105,166 @@ impl ReplyStream {
             if self.ended {
                 return Err(broken_off());
             }
-            let idle = self.idle;
-            let data = match &mut self.source {
-                Source::Events(events) => match tokio::time::timeout(idle, events.next()).await {
-                    Ok(data) => data,
-                    // A server that has said why it ended and keeps the connection has said all.
-                    Err(_) if self.finish.is_some() => None,
-                    Err(_) => return Err(silent(idle)),
-                },
-                Source::Whole(response) => {
-                    let Some(response) = response.take() else { return Err(broken_off()) };
-                    let reply =
-                        tokio::time::timeout(idle, whole(response)).await.map_err(|_| silent(idle))??;
-                    self.whole_reply(&reply)?;
-                    continue;
+            if let Some(chunk) = self.chunks.pop_front() {
+                self.chunk(&chunk)?;
+                continue;
+            }
+            let patience = if self.finish.is_some() { self.idle.min(AFTER_FINISH) } else { self.idle };
+            match tokio::time::timeout(patience, self.response.chunk()).await {
+                Ok(Ok(Some(bytes))) => self.feed(&bytes)?,
+                Ok(Ok(None)) => self.end_of_body()?,
+                // What breaks or stays silent after the model has said why it ended takes nothing away.
+                Ok(Err(_)) | Err(_) if self.finish.is_some() => self.end()?,
+                Ok(Err(error)) => {
+                    tracing::warn!(error = causes(error), "the stream of the model server broke off");
+                    return Err(broken_off());
                 }
-            };
-            match data {
-                Some(Ok(data)) => self.data(data.trim())?,
-                // What breaks after the model has said why it ended takes nothing away.
-                Some(Err(_)) if self.finish.is_some() => self.end_of_stream()?,
-                Some(Err(error)) => return Err(error),
-                None => self.end_of_stream()?,
+                Err(_) => return Err(silent(self.idle)),
             }
         }
     }
 
-    /// The stream ended without `[DONE]`: a whole reply all the same if the model had said why it ended.
-    fn end_of_stream(&mut self) -> Result<(), ModelError> {
-        let finish = self.finish.ok_or_else(broken_off)?;
-        self.end(finish);
+    /// Takes in bytes of the body.
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        if let Form::Unknown = self.form {
+            let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) else { return Ok(()) };
+            self.form = match first {
+                b'{' | b'[' => Form::Document(Vec::new()),
+                b'<' => return Err(Malformed),
+                _ => Form::Events(Decoder::default()),
+            };
+        }
+        match &mut self.form {
+            Form::Unknown => Ok(()),
+            Form::Events(decoder) => {
+                decoder.feed(bytes, |data| self.chunks.push_back(data.to_owned())).map_err(|_| Malformed)
+            }
+            Form::Document(document) => {
+                document.extend_from_slice(bytes);
+                if document.len() > WHOLE_REPLY { Err(Malformed) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// The body ended. Without `[DONE]` the reply is whole all the same if the model had said why it ended.
+    fn end_of_body(&mut self) -> Result<(), ModelError> {
+        match std::mem::replace(&mut self.form, Form::Unknown) {
+            Form::Events(mut decoder) => {
+                decoder.finish(|data| self.chunks.push_back(data.to_owned()));
+                while let Some(chunk) = self.chunks.pop_front() {
+                    self.chunk(&chunk)?;
+                }
+                if self.ended {
+                    return Ok(());
+                }
+                if self.finish.is_none() && self.has_choice {
+                    return Err(broken_off());
+                }
+                self.end()
+            }
+            Form::Document(document) => {
+                let document = serde_json::from_slice(&document).map_err(|_| Malformed)?;
+                self.read(&document)?;
+                self.end()
+            }
+            Form::Unknown => Err(Malformed.into()),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), ModelError> {
+        // `[DONE]` alone is no reply.
+        if !self.has_choice {
+            return Err(Malformed.into());
+        }
+        self.calls.finish(&mut self.ready)?;
+        self.ended = true;
+        self.ready.push_back(ReplyEvent::End(self.finish.unwrap_or(FinishReason::Stop)));
         Ok(())
     }
 
-    fn end(&mut self, finish: FinishReason) {
-        self.ended = true;
-        self.ready.push_back(ReplyEvent::End(finish));
-    }
-
-    fn data(&mut self, data: &str) -> Result<(), ModelError> {
-        if data.is_empty() {
+    /// Reads the data of one event.
+    fn chunk(&mut self, data: &str) -> Result<(), ModelError> {
+        let data = data.trim();
+        if data.is_empty() || self.ended {
             return Ok(());
         }
         if data == "[DONE]" {
-            self.end(self.finish.unwrap_or(FinishReason::Stop));
-            return Ok(());
+            return self.end();
         }
-        let value: Value = serde_json::from_str(data).map_err(|_| malformed())?;
-        if value.get("error").is_some_and(|error| !error.is_null()) {
-            return Err(error_in_stream(&value));
+        match serde_json::from_str(data) {
+            Ok(value) => self.read(&value),
+            Err(_) if self.finish.is_some() => Ok(()),
+            Err(_) => Err(Malformed.into()),
         }
-        let chunk: Chunk = serde_json::from_value(value).map_err(|_| malformed())?;
-        if let Some(choice) =
-            chunk.choices.unwrap_or_default().into_iter().find(|choice| choice.index.unwrap_or(0) == 0)
-        {
-            self.delta(choice.delta.unwrap_or_default());
-            self.finished(choice.finish_reason.as_deref());
+    }
+
+    /// Reads a chunk or a whole completion. Of several choices the first is the reply.
+    fn read(&mut self, value: &Value) -> Result<(), ModelError> {
+        if let Some(error) = within_reply(value, &self.secrets) {
+            return Err(error);
         }
-        if let Some(usage) = chunk.usage {
-            self.ready.push_back(ReplyEvent::Usage(usage.into()));
+        let choices = match value.as_object().ok_or(Malformed)?.get("choices") {
+            None | Some(Value::Null) => &[],
+            Some(Value::Array(choices)) => choices.as_slice(),
+            Some(_) => return Err(Malformed.into()),
+        };
+        let is_first = |choice: &&Value| choice.get("index").and_then(Value::as_i64).unwrap_or(0) == 0;
+        if let Some(choice) = choices.iter().find(is_first) {
+            self.has_choice = true;
+            let message = ["delta", "message"].iter().find_map(|name| choice.get(name)?.as_object());
+            if let Some(message) = message {
+                self.message(message)?;
+            }
+            self.finished(choice.get("finish_reason").and_then(Value::as_str).unwrap_or_default())?;
+        }
+        if let Some(usage) = value.get("usage").and_then(usage) {
+            self.ready.push_back(ReplyEvent::Usage(usage));
         }
         Ok(())
     }
 
-    fn whole_reply(&mut self, reply: &Value) -> Result<(), ModelError> {
-        if reply.get("error").is_some_and(|error| !error.is_null()) {
-            return Err(error_in_stream(reply));
-        }
-        let completion: Completion = serde_json::from_value(reply.clone()).map_err(|_| malformed())?;
-        let choice = completion.choices.into_iter().next().ok_or_else(malformed)?;
-        self.delta(choice.message);
-        self.finished(choice.finish_reason.as_deref());
-        if let Some(usage) = completion.usage {
-            self.ready.push_back(ReplyEvent::Usage(usage.into()));
-        }
-        self.end(self.finish.unwrap_or(FinishReason::Stop));
-        Ok(())
-    }
-
-    fn delta(&mut self, delta: Delta) {
-        if let Some(Value::String(text)) = delta.content
-            && !text.is_empty()
-        {
+    /// Reads a delta, or a whole message. Thoughts have names of their own and are passed over.
+    fn message(&mut self, message: &serde_json::Map<String, Value>) -> Result<(), Malformed> {
+        let text = message.get("content").map(text_of).unwrap_or_default();
+        if !text.is_empty() {
             self.ready.push_back(ReplyEvent::Text(text));
         }
-        if let Some(refusal) = delta.refusal.filter(|refusal| !refusal.is_empty()) {
-            self.ready.push_back(ReplyEvent::Refusal(refusal));
+        if let Some(refusal) = message.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty())
+        {
+            self.ready.push_back(ReplyEvent::Refusal(refusal.to_owned()));
         }
-        for call in delta.tool_calls.unwrap_or_default() {
-            self.calls.read(call, &mut self.ready);
+        if let Some(Value::Array(calls)) = message.get("tool_calls") {
+            self.calls.read(calls, &mut self.ready)?;
         }
+        if let Some(call @ Value::Object(_)) = message.get("function_call") {
+            // The only call of a reply in the form that came before tools.
+            self.calls.read(&[serde_json::json!({ "index": 0, "function": call })], &mut self.ready)?;
+        }
+        Ok(())
     }
 
-    fn finished(&mut self, reason: Option<&str>) {
-        match reason {
-            None | Some("") => {}
-            Some("length") => self.finish = Some(FinishReason::Length),
-            Some("content_filter") => self.finish = Some(FinishReason::ContentFilter),
-            Some(_) => self.finish = Some(FinishReason::Stop),
-        }
+    fn finished(&mut self, reason: &str) -> Result<(), ModelError> {
+        self.finish = Some(match reason.to_ascii_lowercase().as_str() {
+            "" => return Ok(()),
+            "length" | "max_tokens" | "model_length" => FinishReason::Length,
+            "content_filter" | "safety" => FinishReason::ContentFilter,
+            "error" | "abort" | "insufficient_system_resource" => return Err(broken_off()),
+            _ => FinishReason::Stop,
+        });
+        Ok(())
     }
 }
 
-async fn whole(mut response: Response) -> Result<Value, ModelError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| broken_off())? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > WHOLE_REPLY {
-            return Err(malformed());
+/// The text of a content: a string, or parts of which only texts are meant to be read.
+fn text_of(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => {
+            let texts = parts.iter().filter(|part| part.get("type").is_none_or(|kind| kind == "text"));
+            texts.filter_map(|part| part.get("text")?.as_str()).collect()
         }
+        _ => String::new(),
     }
-    serde_json::from_slice(&bytes).map_err(|_| malformed())
 }
 
 fn broken_off() -> ModelError {
@@ -210,135 +275,22 @@ fn silent(idle: Duration) -> ModelError {
     ModelError::unavailable(format!("The model server was silent for {} seconds.", idle.as_secs_f64()))
 }
 
-fn malformed() -> ModelError {
-    ModelError::unavailable("The model server's reply is not that of Chat Completions.")
-}
-
-fn error_in_stream(value: &Value) -> ModelError {
-    let said = upstream_message(value);
-    if is_context_error(value, &said) {
-        return ModelError { kind: ModelErrorKind::ContextExceeded, message: said, retry_after: None };
+/// The tokens that an upstream reports, if it does.
+fn usage(value: &Value) -> Option<Usage> {
+    let count = |place: &str| {
+        let number = value.pointer(place)?.as_f64()?;
+        Some(number.max(0.0) as i64)
+    };
+    let (prompt, completion) = (count("/prompt_tokens"), count("/completion_tokens"));
+    if prompt.is_none() && completion.is_none() {
+        return None;
     }
-    ModelError::unavailable(format!("The model server failed: {said}"))
-}
-
-/// The calls of a reply. Some servers give no index, or the same for all: a new id means a new call.
-#[derive(Default)]
-struct Calls(Vec<Call>);
-
-struct Call {
-    upstream_index: Option<i64>,
-    upstream_id: String,
-}
-
-impl Calls {
-    fn read(&mut self, call: CallDelta, ready: &mut VecDeque<ReplyEvent>) {
-        let id = call.id.unwrap_or_default();
-        let function = call.function.unwrap_or_default();
-        let name = function.name.unwrap_or_default();
-        // Without an index a name begins a call; with one, another id does.
-        let continued = if call.index.is_none() && !name.is_empty() {
-            None
-        } else {
-            self.0.iter().rposition(|known| {
-                let same_index = call.index.is_none() || known.upstream_index == call.index;
-                same_index && (id.is_empty() || known.upstream_id.is_empty() || known.upstream_id == id)
-            })
-        };
-        let index = match continued {
-            Some(index) => index,
-            None => {
-                self.0.push(Call { upstream_index: call.index, upstream_id: id.clone() });
-                let index = self.0.len() - 1;
-                ready.push_back(ReplyEvent::CallBegins { index, upstream_id: id, name });
-                index
-            }
-        };
-        let fragment = match function.arguments {
-            Some(Value::String(text)) => text,
-            // Some servers send the arguments as an object.
-            Some(object @ Value::Object(_)) => object.to_string(),
-            _ => String::new(),
-        };
-        if !fragment.is_empty() {
-            ready.push_back(ReplyEvent::CallArguments { index, fragment });
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Chunk {
-    choices: Option<Vec<ChunkChoice>>,
-    usage: Option<UsageChunk>,
-}
-
-#[derive(Deserialize)]
-struct ChunkChoice {
-    index: Option<i64>,
-    delta: Option<Delta>,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Completion {
-    choices: Vec<CompletionChoice>,
-    usage: Option<UsageChunk>,
-}
-
-#[derive(Deserialize)]
-struct CompletionChoice {
-    message: Delta,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-struct Delta {
-    content: Option<Value>,
-    refusal: Option<String>,
-    tool_calls: Option<Vec<CallDelta>>,
-}
-
-#[derive(Deserialize)]
-struct CallDelta {
-    index: Option<i64>,
-    id: Option<String>,
-    function: Option<FunctionDelta>,
-}
-
-#[derive(Deserialize, Default)]
-struct FunctionDelta {
-    name: Option<String>,
-    arguments: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct UsageChunk {
-    prompt_tokens: Option<i64>,
-    completion_tokens: Option<i64>,
-    prompt_tokens_details: Option<PromptDetails>,
-    completion_tokens_details: Option<CompletionDetails>,
-}
-
-#[derive(Deserialize)]
-struct PromptDetails {
-    cached_tokens: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct CompletionDetails {
-    reasoning_tokens: Option<i64>,
-}
-
-impl From<UsageChunk> for Usage {
-    fn from(usage: UsageChunk) -> Self {
-        let count = |tokens: Option<i64>| tokens.unwrap_or(0).max(0);
-        Usage {
-            prompt: count(usage.prompt_tokens),
-            completion: count(usage.completion_tokens),
-            cached: count(usage.prompt_tokens_details.and_then(|details| details.cached_tokens)),
-            reasoning: count(usage.completion_tokens_details.and_then(|details| details.reasoning_tokens)),
-        }
-    }
+    Some(Usage {
+        prompt: prompt.unwrap_or(0),
+        completion: completion.unwrap_or(0),
+        cached: count("/prompt_tokens_details/cached_tokens").unwrap_or(0),
+        reasoning: count("/completion_tokens_details/reasoning_tokens").unwrap_or(0),
+    })
 }
 
 #[cfg(test)]
@@ -347,67 +299,17 @@ mod tests {
 
     use super::*;
 
-    fn read(deltas: Vec<Value>) -> Vec<ReplyEvent> {
-        let mut calls = Calls::default();
-        let mut ready = VecDeque::new();
-        for delta in deltas {
-            calls.read(serde_json::from_value(delta).unwrap(), &mut ready);
+    #[test]
+    fn usage_is_what_an_upstream_reports_and_nothing_where_it_reports_none() {
+        let full = json!({
+            "prompt_tokens": 10.0, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 8},
+            "completion_tokens_details": {"reasoning_tokens": 3},
+        });
+        assert_eq!(usage(&full), Some(Usage { prompt: 10, completion: 5, cached: 8, reasoning: 3 }));
+        let partial = json!({"prompt_tokens": 10, "prompt_tokens_details": null});
+        assert_eq!(usage(&partial), Some(Usage { prompt: 10, ..Usage::default() }));
+        for none in [json!(null), json!({}), json!("none"), json!({"total_tokens": null})] {
+            assert_eq!(usage(&none), None, "{none}");
         }
-        ready.into()
-    }
-
-    fn begins(index: usize, id: &str, name: &str) -> ReplyEvent {
-        ReplyEvent::CallBegins { index, upstream_id: id.to_owned(), name: name.to_owned() }
-    }
-
-    fn arguments(index: usize, fragment: &str) -> ReplyEvent {
-        ReplyEvent::CallArguments { index, fragment: fragment.to_owned() }
-    }
-
-    #[test]
-    fn fragments_of_two_calls_are_told_apart_by_index() {
-        let events = read(vec![
-            json!({"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}),
-            json!({"index": 0, "function": {"arguments": "{"}}),
-            json!({"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}}),
-            json!({"index": 0, "function": {"arguments": "}"}}),
-        ]);
-        let expected = [
-            begins(0, "a", "f"),
-            arguments(0, "{"),
-            begins(1, "b", "g"),
-            arguments(1, "{}"),
-            arguments(0, "}"),
-        ];
-        assert_eq!(events, expected);
-    }
-
-    #[test]
-    fn calls_without_index_or_id_are_told_apart_by_their_names() {
-        let events = read(vec![
-            json!({"function": {"name": "f", "arguments": "{}"}}),
-            json!({"function": {"name": "g", "arguments": {"a": 1}}}),
-            json!({"function": {"arguments": " "}}),
-        ]);
-        let expected = [
-            begins(0, "", "f"),
-            arguments(0, "{}"),
-            begins(1, "", "g"),
-            arguments(1, r#"{"a":1}"#),
-            arguments(1, " "),
-        ];
-        assert_eq!(events, expected);
-    }
-
-    #[test]
-    fn calls_that_share_an_index_are_told_apart_by_their_ids() {
-        let events = read(vec![
-            json!({"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}),
-            json!({"index": 0, "id": "b", "function": {"name": "f", "arguments": "{}"}}),
-        ]);
-        assert_eq!(
-            events,
-            [begins(0, "a", "f"), arguments(0, "{}"), begins(1, "b", "f"), arguments(1, "{}")]
-        );
     }
 }

@@ -63,7 +63,7 @@ fn body<'a>(events: &'a [Event], name: &str) -> &'a Value {
 }
 
 /// Checks that the last event of each object shows it as a GET answers it now.
-async fn assert_as_stored(scene: &Scene, events: &[Event]) {
+pub async fn assert_as_stored(scene: &Scene, events: &[Event]) {
     let thread = |object: &Value| object["thread_id"].as_str().expect("a thread").to_owned();
     let mut last: HashMap<String, &Value> = HashMap::new();
     for event in events {

@@ -1,6 +1,6 @@
 //! What the tests share: a server of their own on a database of their own ([`app`]), a model at the
-//! wire that says what a test wants ([`model`]), a client that checks what every reply must have
-//! ([`client`]), and a strict reader of event streams ([`sse`]).
+//! wire that says what a test wants ([`model`], or byte by byte [`wire`]), a client that checks what every
+//! reply must have ([`client`]), and a strict reader of event streams ([`sse`]).
 
 pub mod app;
 pub mod binary;
@@ -11,6 +11,7 @@ pub mod redact;
 pub mod scene;
 pub mod script;
 pub mod sse;
+pub mod wire;
 
 use std::sync::LazyLock;
 

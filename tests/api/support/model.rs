@@ -107,6 +107,11 @@ impl Model {
         self.shared.lock().scripts.push_back(reply);
     }
 
+    /// Replies that nobody has asked for are not given to the next.
+    pub fn forget_scripts(&self) {
+        self.shared.lock().scripts.clear();
+    }
+
     /// What `/v1/models` answers.
     pub fn set_models(&self, models: Value) {
         self.shared.lock().models = Some(models);

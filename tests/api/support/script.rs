@@ -139,6 +139,16 @@ impl Reply {
             .header("content-type", "application/json")
     }
 
+    /// A status and a plain text.
+    pub fn plain(status: u16, text: &str) -> Self {
+        Self { status, ..Self::body("text/plain", text) }
+    }
+
+    /// 200 and a body of this type as it is.
+    pub fn body(content_type: &str, body: &str) -> Self {
+        Self { body: Some(body.to_owned()), ..Self::empty() }.header("content-type", content_type)
+    }
+
     /// A status and an error object with this message.
     pub fn error(status: u16, message: &str) -> Self {
         Self::status(status, &json!({"error": {"message": message, "type": "upstream_error", "code": null}}))

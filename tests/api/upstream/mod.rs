@@ -4,8 +4,12 @@
 mod calls;
 mod connections;
 mod context;
+mod parameters;
 mod refusals;
 mod replies;
+mod retry_after;
+mod table;
+mod transport;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};

@@ -95,7 +95,7 @@ async fn the_upstream_says_how_long_to_wait() {
 #[tokio::test]
 async fn a_run_that_waits_to_try_again_can_be_cancelled() {
     let scene = Scene::start().await;
-    scene.model().script(Reply::rate_limited(600.0));
+    scene.model().script(Reply::rate_limited(300.0));
     let run = scene.create(json!({})).await;
     scene.model().wait_for_request().await;
     scene.client.post(&cancel_path(&run), json!({})).await.ok();
