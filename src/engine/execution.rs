@@ -160,6 +160,10 @@ impl Execution<'_> {
             let bounds = Bounds { model: &model, window, history_limit };
             let prompt =
                 retry::until_lapsed(|| prompt::build(&self.engine.files, &self.leased, &bounds)).await??;
+            if prompt.exceeds_maximum {
+                self.settle_incomplete(RunIncompleteReason::MaxPromptTokens, None).await?;
+                return Ok(Next::Settled);
+            }
             let error = match self.converse(&prompt).await? {
                 Ok(finish) => return self.conclude(&prompt, finish).await,
                 Err(error) => error,

@@ -34,6 +34,8 @@ const REPLY_SHARE: i64 = 4;
 pub struct Prompt {
     /// The body of `createChatCompletion`.
     pub body: Map<String, Value>,
+    /// Whether it is longer than what the run's maximum of prompt tokens leaves, however short the history.
+    pub exceeds_maximum: bool,
     history: Vec<HistoryMessage>,
 }
 
@@ -74,6 +76,8 @@ pub async fn build(
 
     let history = read_history(db, leased, budget).await?;
     let images = images::load(files, &leased.project, &history).await?;
+    let exceeds_maximum =
+        left.prompt.is_some_and(|most| exceeds(most, &fixed_texts(run, &turns, &offer), &history));
     let mut conversation = Vec::with_capacity(history.len() + turns.len() + 1);
     if let Some(instructions) = run.instructions.as_ref().filter(|text| !text.is_empty()) {
         conversation.push(json!({ "role": "system", "content": instructions }));
@@ -85,7 +89,7 @@ pub async fn build(
         conversation.push(json!({ "role": "system", "content": NO_INSTRUCTIONS }));
     }
     let body = body(run, bounds.model, conversation, &offer, left.completion);
-    Ok(Ok(Prompt { body, history }))
+    Ok(Ok(Prompt { body, exceeds_maximum, history }))
 }
 
 /// What is left of the run's maxima, in tokens.
@@ -147,6 +151,18 @@ async fn read_history(
         kept.push(newest);
     }
     Ok(kept)
+}
+
+/// Whether a prompt takes more tokens than this. What stands beside the history and the newest message of
+/// the user are never cut, so it may.
+fn exceeds(most: i64, fixed: &[String], history: &[HistoryMessage]) -> bool {
+    let tokens = |measure: fn(&str) -> i64| {
+        let fixed = fixed.iter().map(|text| measure(text)).sum::<i64>();
+        let history =
+            history.iter().map(|message| tokens::of_content(&message.content, measure)).sum::<i64>();
+        tokens::PER_MESSAGE + fixed + history
+    };
+    tokens(tokens::at_most) > most && tokens(tokens::count) > most
 }
 
 /// What the prompt may cost. Lengths in bytes bound the tokens from above, so that nothing is counted

@@ -7,6 +7,7 @@ mod expiry;
 mod functions;
 mod limits;
 mod modify;
+mod options;
 mod reading;
 mod submit_tool_outputs;
 mod thread_lock;

@@ -22,7 +22,7 @@ async fn both() -> [Scene; 2] {
 
 /// The names of events without what they all share: `thread.run.created` is `run.created`,
 /// `thread.run.step.delta` is `step.delta`. Several in a row of one name are `name*n`.
-fn shape(events: &[Event]) -> String {
+pub fn shape(events: &[Event]) -> String {
     let short = |name: &str| match name.strip_prefix("thread.run.step.") {
         Some(rest) => format!("step.{rest}"),
         None if name == "thread.created" => name.to_owned(),
