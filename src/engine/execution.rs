@@ -290,14 +290,13 @@ impl Execution<'_> {
                 Ok(Next::Settled)
             }
             FinishReason::Length => {
-                self.open_message().await?;
+                self.hear_end().await?;
                 let closed = self.truncate_message(MessageIncompleteReason::MaxTokens, usage);
                 self.settle_incomplete(RunIncompleteReason::MaxCompletionTokens, closed).await?;
                 Ok(Next::Settled)
             }
             FinishReason::Stop => {
-                // A reply without a word is an empty message, so that every completed run has one.
-                self.open_message().await?;
+                self.hear_end().await?;
                 let closed = self.complete_message(usage);
                 let mut run = self.leased.run.clone();
                 run.status = RunStatus::Completed;

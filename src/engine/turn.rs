@@ -31,6 +31,8 @@ const MOST_CALLS: usize = 1_000;
 pub struct Reply {
     /// The step that grows.
     pub open: Option<OpenStep>,
+    /// Blanks before the first word. Many models write some before their calls, which are no message.
+    blanks: String,
     /// The message's text and refusal.
     text: String,
     refusal: String,
@@ -124,13 +126,33 @@ impl Execution<'_> {
         if !self.reply.calls.is_empty() {
             return Ok(());
         }
+        if self.reply.text.is_empty() {
+            self.reply.blanks.push_str(text);
+            if text.trim().is_empty() {
+                return Ok(());
+            }
+            let text = std::mem::take(&mut self.reply.blanks);
+            return self.say(text, true).await;
+        }
+        self.say(text.to_owned(), false).await
+    }
+
+    async fn say(&mut self, value: String, is_first: bool) -> Result<(), Stop> {
         self.open_message().await?;
-        let is_first = self.reply.text.is_empty();
-        self.reply.text.push_str(text);
-        self.publish_delta(0, || ContentPartDelta::Text {
-            text: TextDelta { value: text.to_owned(), annotations: is_first.then(Vec::new) },
-        });
+        self.reply.text.push_str(&value);
+        let annotations = is_first.then(Vec::new);
+        self.publish_delta(0, || ContentPartDelta::Text { text: TextDelta { value, annotations } });
         Ok(())
+    }
+
+    /// A reply without a word is an empty message, so that every completed run has one; blanks are its
+    /// text where the model wrote nothing else.
+    pub async fn hear_end(&mut self) -> Result<(), Stop> {
+        let blanks = std::mem::take(&mut self.reply.blanks);
+        if blanks.is_empty() || self.reply.open.is_some() {
+            return self.open_message().await;
+        }
+        self.say(blanks, true).await
     }
 
     async fn hear_refusal(&mut self, refusal: &str) -> Result<(), Stop> {
