@@ -10,6 +10,7 @@ mod replies;
 mod retry_after;
 mod table;
 mod transport;
+mod usage;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
