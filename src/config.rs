@@ -100,7 +100,8 @@ pub struct HttpOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelOptions {
-    /// Base URL of any server that speaks Chat Completions, up to and with /v1.
+    /// Base URL of any server that speaks Chat Completions, up to and with /v1. Redirects are not followed;
+    /// HTTP_PROXY, HTTPS_PROXY and NO_PROXY are used.
     #[arg(long, env = "LOCUM_MODEL_URL", value_name = "URL", default_value = "https://api.openai.com/v1", value_parser = base_url)]
     pub model_url: reqwest::Url,
 

@@ -60,3 +60,42 @@ fn a_name_that_is_no_setting_is_a_warning_with_the_nearest() {
     assert_eq!(said.matches("is no setting of Locum").count(), 1, "{said}");
     assert!(said.contains("LOCUM_WORKER is no setting of Locum; did you mean LOCUM_WORKERS?"), "{said}");
 }
+
+#[tokio::test]
+async fn the_proxy_of_the_environment_leads_to_the_model() {
+    let model = Model::start().await;
+    let proxy = model.url().replace("/v1", "");
+    let database = TestDatabase::create();
+    let database_url = database.url();
+    let mut environment = vec![
+        ("DATABASE_URL", database_url.as_str()),
+        ("LOCUM_API_KEYS", KEY),
+        ("LOCUM_MODEL_URL", "http://model.invalid/v1"),
+        ("HTTP_PROXY", proxy.as_str()),
+        ("http_proxy", proxy.as_str()),
+        ("NO_PROXY", ""),
+        ("no_proxy", ""),
+    ];
+    let server = Server::start(&environment);
+    let client = server.client(KEY);
+    let (_, runs) = start_runs(&client, 1).await;
+    assert_answered_once(&client, &runs[0]).await;
+    assert_eq!(model.requests().len(), 1);
+    server.stop();
+
+    // A name that needs none is asked without.
+    let url = model.url();
+    for (name, value) in &mut environment {
+        match *name {
+            "LOCUM_MODEL_URL" => *value = &url,
+            "HTTP_PROXY" | "http_proxy" => *value = "http://127.0.0.1:9",
+            "NO_PROXY" | "no_proxy" => *value = "127.0.0.1",
+            _ => {}
+        }
+    }
+    let server = Server::start(&environment);
+    let client = server.client(KEY);
+    let (_, runs) = start_runs(&client, 1).await;
+    assert_answered_once(&client, &runs[0]).await;
+    server.stop();
+}
