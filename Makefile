@@ -18,8 +18,11 @@ test: tools ## run all tests, those that drive the official SDKs included
 
 check: lint sqlx-check test ## everything that continuous integration checks
 
-lint: tools ## formatting, clippy and rustdoc, warnings denied
+lint: tools ## formatting, spelling, dependencies, clippy and rustdoc, warnings denied
 	cargo fmt --check
+	@scripts/lint-tools
+	$${CARGO_TARGET_DIR:-target}/tools/bin/typos
+	scripts/check-dependencies
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
