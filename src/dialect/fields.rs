@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::Dialect;
+use super::{Dialect, json};
 use crate::error::Invalid;
 use crate::types::{Metadata, Patch};
 
@@ -36,7 +36,7 @@ impl Fields {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self { map: Map::new(), path: String::new(), dialect });
         }
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+        let value = json::read(bytes).map_err(|error| {
             Invalid::state(format!(
                 "We could not parse the JSON body of your request: {error}. The API expects a JSON object."
             ))

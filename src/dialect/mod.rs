@@ -5,6 +5,7 @@
 pub mod fields;
 pub mod files;
 pub mod include;
+mod json;
 pub mod requests;
 pub mod tools;
 pub mod v1;

@@ -1,11 +1,13 @@
 //! What handlers take out of a request. Every refusal is an [`Error`], in the API's shape.
 
+use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header;
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::auth::Project;
 use crate::dialect::fields::Fields;
@@ -125,7 +127,8 @@ impl FromRequest<AppState> for Body {
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Error> {
         let dialect = Dialect::of(request.headers(), state.default_dialect)?;
         let content_type = request.headers().get(header::CONTENT_TYPE).cloned();
-        let bytes = read(request).await?;
+        // Held until the bytes are parsed.
+        let (bytes, _room) = read(request).await?;
         if !bytes.is_empty()
             && let Some(content_type) = content_type
         {
@@ -144,23 +147,45 @@ impl FromRequest<AppState> for Body {
 /// connection closes would see a broken pipe in place of the 413.
 const DISCARDED: usize = 4 * BODY_LIMIT;
 
-/// Reads a body of at most [`BODY_LIMIT`]. What is over it is read on and thrown away, within bounds: a
-/// client that is still writing would see a broken connection instead of the 413.
-async fn read(request: Request) -> Result<Bytes, Error> {
+/// A body of up to so many bytes is read at once, whatever else is read.
+const SMALL: usize = 256 * 1024;
+
+/// Room for the larger bodies that this process reads at once, in KiB: eight of the largest. Others wait
+/// for it before they are read on, so that many large bodies cost time and not memory.
+static ROOM: Semaphore = Semaphore::const_new(8 * BODY_LIMIT / 1024);
+
+/// Reads a body of at most [`BODY_LIMIT`] and what room it took. What is over it is read on and thrown
+/// away, within bounds: a client that is still writing would see a broken connection instead of the 413.
+async fn read(request: Request) -> Result<(Bytes, Option<SemaphorePermit<'static>>), Error> {
+    // Unknown where the body comes in chunks.
+    let announced = request.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    let expected = announced.unwrap_or(BODY_LIMIT);
     let mut body = request.into_body().into_data_stream();
-    let mut bytes = BytesMut::new();
+    let (mut bytes, mut room) = (BytesMut::new(), None);
     let mut over = 0;
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|_| Error::BodyUnreadable("the connection broke off"))?;
-        if over == 0 && bytes.len() + chunk.len() <= BODY_LIMIT {
-            bytes.extend_from_slice(&chunk);
+        let length = bytes.len() + chunk.len();
+        if over > 0 || expected.max(length) > BODY_LIMIT {
+            (bytes, room) = (BytesMut::new(), None);
+            over += chunk.len();
+            if over > DISCARDED {
+                break;
+            }
             continue;
         }
-        bytes = BytesMut::new();
-        over += chunk.len();
-        if over > DISCARDED {
-            break;
+        if room.is_none() && length > SMALL {
+            room = Some(room_for(expected).await?);
+            bytes.reserve(expected - bytes.len());
         }
+        bytes.extend_from_slice(&chunk);
     }
-    if over > 0 { Err(Error::BodyTooLarge { limit: BODY_LIMIT }) } else { Ok(bytes.freeze()) }
+    if over > 0 { Err(Error::BodyTooLarge { limit: BODY_LIMIT }) } else { Ok((bytes.freeze(), room)) }
+}
+
+/// Waits for the room that a body of this length takes. All of it at once: bodies that each hold a part
+/// of what they need could wait for each other for ever.
+async fn room_for(length: usize) -> Result<SemaphorePermit<'static>, Error> {
+    let kib = u32::try_from(length.div_ceil(1024)).map_err(|error| Error::Internal(error.to_string()))?;
+    ROOM.acquire_many(kib).await.map_err(|error| Error::Internal(error.to_string()))
 }

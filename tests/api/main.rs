@@ -19,6 +19,7 @@ mod messages;
 mod plans;
 mod process;
 mod run_steps;
+mod robustness;
 mod runs;
 mod sdk;
 mod streaming;
