@@ -20,7 +20,7 @@ use crate::services::runs::lease;
 use crate::services::runs::slots::Slots;
 use crate::services::{files, keys, runs};
 use crate::state::{self, AppState};
-use crate::{ids, janitor, routes};
+use crate::{ids, janitor, routes, server};
 
 /// How long open connections may take to end after the runs have.
 const CONNECTIONS: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub struct App {
     engine: Arc<Engine>,
     patience: Duration,
     stop: CancellationToken,
-    server: JoinHandle<io::Result<()>>,
+    server: JoinHandle<()>,
     keepers: Vec<JoinHandle<()>>,
 }
 
@@ -116,9 +116,7 @@ impl App {
         });
         let router = routes::router(state, &config.http.cors_origins);
         let address = listener.local_addr().map_err(Error::Serve)?;
-        let stopped = stop.clone().cancelled_owned();
-        let server =
-            tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
+        let server = tokio::spawn(server::serve(listener, router, config.http.client_seconds, stop.clone()));
         Ok(Parts { address, first_key, engine, stop, server, keepers })
     }
 
@@ -130,8 +128,7 @@ impl App {
             server = &mut self.server => server,
         };
         match server {
-            Ok(Ok(())) => Error::Serve(io::Error::other("it ended")),
-            Ok(Err(error)) => Error::Serve(error),
+            Ok(()) => Error::Serve(io::Error::other("it ended")),
             Err(error) => Error::Serve(io::Error::other(error)),
         }
     }
@@ -168,7 +165,7 @@ struct Parts {
     first_key: Option<String>,
     engine: Arc<Engine>,
     stop: CancellationToken,
-    server: JoinHandle<io::Result<()>>,
+    server: JoinHandle<()>,
     keepers: Vec<JoinHandle<()>>,
 }
 

@@ -92,6 +92,10 @@ pub struct HttpOptions {
     #[arg(long, env = "LOCUM_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
 
+    /// Seconds for which a client may take for the head of its next request, or be silent within a body.
+    #[arg(long, env = "LOCUM_CLIENT_SECONDS", value_name = "SECONDS", default_value = "75", value_parser = some_seconds)]
+    pub client_seconds: Duration,
+
     /// Seconds for which a stop waits for runs and streams before it gives them back.
     #[arg(long, env = "LOCUM_SHUTDOWN_SECONDS", value_name = "SECONDS", default_value = "25", value_parser = seconds)]
     pub shutdown_seconds: Duration,

@@ -37,6 +37,8 @@ pub mod page;
 pub mod postgres;
 /// HTTP, a file per resource.
 pub mod routes;
+/// HTTP connections.
+pub mod server;
 /// Rules and SQL, a file per resource.
 pub mod services;
 /// What handlers can reach.

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tower_http::timeout::TimeoutError;
 
 use crate::auth::Project;
 use crate::dialect::fields::Fields;
@@ -164,7 +165,7 @@ async fn read(request: Request) -> Result<(Bytes, Option<SemaphorePermit<'static
     let (mut bytes, mut room) = (BytesMut::new(), None);
     let mut over = 0;
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|_| Error::BodyUnreadable("the connection broke off"))?;
+        let chunk = chunk.map_err(unreadable)?;
         let length = bytes.len() + chunk.len();
         if over > 0 || expected.max(length) > BODY_LIMIT {
             (bytes, room) = (BytesMut::new(), None);
@@ -181,6 +182,18 @@ async fn read(request: Request) -> Result<(Bytes, Option<SemaphorePermit<'static
         bytes.extend_from_slice(&chunk);
     }
     if over > 0 { Err(Error::BodyTooLarge { limit: BODY_LIMIT }) } else { Ok((bytes.freeze(), room)) }
+}
+
+/// Why the rest of a body does not come.
+fn unreadable(error: axum::Error) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        if error.is::<TimeoutError>() {
+            return Error::BodyUnreadable("the client was silent for too long");
+        }
+        cause = error.source();
+    }
+    Error::BodyUnreadable("the connection broke off")
 }
 
 /// Waits for the room that a body of this length takes. All of it at once: bodies that each hold a part

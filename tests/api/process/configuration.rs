@@ -7,6 +7,7 @@ fn values_that_make_no_sense_stop_the_start_with_a_clear_line() {
         ("LOCUM_WORKERS", "many", "--workers"),
         ("LOCUM_RUN_SECONDS", "-1", "--run-seconds"),
         ("LOCUM_RUN_SECONDS", "soon", "--run-seconds"),
+        ("LOCUM_CLIENT_SECONDS", "0", "--client-seconds"),
         ("LOCUM_MAX_TURNS", "0", "--max-turns"),
         ("LOCUM_SHUTDOWN_SECONDS", "NaN", "--shutdown-seconds"),
         ("LOCUM_MODEL_URL", "ftp://model", "--model-url"),

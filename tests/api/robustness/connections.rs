@@ -1,0 +1,85 @@
+//! Connections that are opened and not used, or that break.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::wire::Wire;
+use crate::support::app::KEY;
+use crate::support::client::id;
+use crate::support::{Reply, TestApp};
+
+/// A server that waits half a second for its clients.
+async fn impatient() -> TestApp {
+    TestApp::builder().argument("--client-seconds", 0.5).start().await
+}
+
+#[tokio::test]
+async fn a_client_that_never_finishes_the_head_of_its_request_is_given_up() {
+    let app = impatient().await;
+    for head in ["", "G", "GET /v1/assistants HTTP/1.1\r\n", "GET /v1/assistants HTTP/1.1\r\nHost: x\r\nA: "]
+    {
+        let mut wire = Wire::open(&app).await;
+        wire.write(head).await;
+        assert_eq!(wire.read_to_end().await, b"", "{head}");
+    }
+    // Neither is one that sends it byte by byte: the head as a whole has its time.
+    let wire = Wire::open(&app).await;
+    assert_eq!(wire.drip(b'A', Duration::from_millis(50)).await, b"");
+    assert_eq!(app.v2().get("/assistants").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_another_request_and_then_closed() {
+    let app = impatient().await;
+    let mut wire = Wire::open(&app).await;
+    for _ in 0..2 {
+        wire.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        wire.read_until(r#"{"status":"ok"}"#).await;
+    }
+    assert_eq!(wire.read_to_end().await, b"");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_a_408() {
+    let app = impatient().await;
+    let head = format!(
+        "POST /v1/assistants HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+    );
+    for rest in [
+        "Content-Length: 100\r\n\r\n",
+        "Content-Length: 100\r\n\r\n{\"model\":",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"mod",
+    ] {
+        let mut wire = Wire::open(&app).await;
+        wire.write(&head).await;
+        wire.write(rest).await;
+        let reply = String::from_utf8(wire.read_to_end().await).expect("UTF-8");
+        assert!(reply.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{rest}: {reply}");
+        let body = json!({"error": {
+            "message": "The request body could not be read: the client was silent for too long.",
+            "type": "invalid_request_error", "param": null, "code": null,
+        }});
+        assert!(reply.ends_with(&format!("\r\n\r\n{body}")), "{rest}: {reply}");
+    }
+    assert_eq!(app.v2().get("/assistants").await.data().len(), 0);
+}
+
+#[tokio::test]
+async fn a_silent_reply_is_no_silent_client() {
+    let app = impatient().await;
+    let client = app.v2();
+    let assistant = client.create_assistant(json!({})).await;
+    let thread = client.create_thread(&["Hi"]).await;
+    let (reply, gate) = Reply::words("Hello from the scripted model.").gated(2);
+    app.model.script(reply);
+    let path = format!("/threads/{}/runs", id(&thread));
+    let mut stream = client.stream(&path, json!({"assistant_id": id(&assistant)})).await;
+    gate.reached().await;
+    // Three times the patience with clients, for a server that must not use it here.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    gate.open();
+    let events = stream.rest().await;
+    assert_eq!(events.last().map(|event| event.name.as_str()), Some("thread.run.completed"));
+    app.stop().await;
+}
