@@ -7,6 +7,7 @@ mod architecture;
 mod assistants;
 mod auth;
 mod concurrency;
+mod conformance;
 mod crossing;
 mod dialect;
 mod harness;

@@ -8,6 +8,7 @@ use clap::Parser;
 use locum::app::App;
 use locum::cli::{Cli, Command};
 use locum::config::Config;
+use locum::dialect::Dialect;
 use locum::services::keys;
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -32,6 +33,7 @@ pub struct TestApp {
     pub key: String,
     pub model: Model,
     pub database: Arc<TestDatabase>,
+    default_dialect: Dialect,
     pool: OnceCell<PgPool>,
     running: Option<Running>,
 }
@@ -136,6 +138,7 @@ impl Builder {
         for change in self.changes {
             change(&mut config);
         }
+        let default_dialect = config.http.default_version;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -148,6 +151,7 @@ impl Builder {
             key: KEY.to_owned(),
             model,
             database,
+            default_dialect,
             pool: OnceCell::new(),
             running: Some(Running { app, runtime }),
         }
@@ -181,7 +185,7 @@ impl TestApp {
 
     /// A client that sends neither key nor header.
     pub fn anonymous(&self) -> Client {
-        Client::new(&self.url)
+        Client::new(&self.url).with_default_dialect(self.default_dialect)
     }
 
     /// A client of v2 with a new key of a project of its own.

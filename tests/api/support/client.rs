@@ -3,10 +3,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use locum::dialect::Dialect;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
+use super::conformance::{self, Asked};
 use super::sse::EventStream;
 
 /// Who calls, and in which contract; paths are given without `/v1`.
@@ -16,6 +18,8 @@ pub struct Client {
     base: String,
     key: Option<String>,
     beta: Option<String>,
+    /// What the server speaks where a request does not say.
+    default_dialect: Dialect,
 }
 
 /// A whole reply.
@@ -41,7 +45,8 @@ impl Client {
     pub fn new(url: &str) -> Self {
         LazyLock::force(&TLS);
         let http = reqwest::Client::builder().no_proxy().read_timeout(PATIENCE).build();
-        Self { http: http.expect("an HTTP client"), base: format!("{url}/v1"), key: None, beta: None }
+        let (http, base) = (http.expect("an HTTP client"), format!("{url}/v1"));
+        Self { http, base, key: None, beta: None, default_dialect: Dialect::V1 }
     }
 
     pub fn with_key(mut self, key: Option<&str>) -> Self {
@@ -52,6 +57,12 @@ impl Client {
     /// Another `OpenAI-Beta` header, or none.
     pub fn with_beta(mut self, beta: Option<&str>) -> Self {
         self.beta = beta.map(str::to_owned);
+        self
+    }
+
+    /// Another dialect that the server speaks where a request does not say.
+    pub fn with_default_dialect(mut self, dialect: Dialect) -> Self {
+        self.default_dialect = dialect;
         self
     }
 
@@ -73,14 +84,25 @@ impl Client {
         request
     }
 
-    /// Sends a request and checks the headers of its reply.
+    /// Sends a request and checks its reply: the headers, and that it is as documented ([`conformance`]).
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let response = request.send().await.expect("the server answers");
-        assert_described(&response);
+        let (asked, response) = self.exchange(request).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("the reply arrives whole");
+        if let Some(suite) = conformance::suite() {
+            suite.check_reply(&asked, status, &headers, &text).unwrap_or_else(|problem| panic!("{problem}"));
+        }
         let body = serde_json::from_str(&text).unwrap_or_default();
         Answer { status, headers, body, text }
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> (Asked, Response) {
+        let (http, request) = request.build_split();
+        let request = request.expect("a request");
+        let asked = Asked::of(&request, self.default_dialect);
+        let response = http.execute(request).await.expect("the server answers");
+        assert_described(&response);
+        (asked, response)
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -105,9 +127,8 @@ impl Client {
         body["stream"] = json!(true);
         // SDKs ask for JSON when they want a stream.
         let request = self.json(path, &body).header("accept", "application/json");
-        let response = request.send().await.expect("the server answers");
-        assert_described(&response);
-        EventStream::new(response).await
+        let (asked, response) = self.exchange(request).await;
+        EventStream::new(asked, response).await
     }
 
     /// A new assistant: model `gpt-4o`, and these fields.

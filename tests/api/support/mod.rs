@@ -1,10 +1,12 @@
 //! What the tests share: a server of their own on a database of their own ([`app`]), a model at the
 //! wire that says what a test wants ([`model`], or byte by byte [`wire`]), a client that checks what every
-//! reply must have ([`client`]), and a strict reader of event streams ([`sse`]).
+//! reply must have ([`client`]), a strict reader of event streams ([`sse`]), and OpenAI's own documents,
+//! against which both hold what they read ([`conformance`]).
 
 pub mod app;
 pub mod binary;
 pub mod client;
+pub mod conformance;
 pub mod database;
 pub mod model;
 pub mod redact;

@@ -1,11 +1,13 @@
 //! A strict reader of the API's event streams: what is not exactly `event: NAME`, `data: JSON` and an
-//! empty line, all ended by a line feed alone, fails the test, and so does any other end than `done`.
+//! empty line, all ended by a line feed alone, fails the test, and so does any other end than `done`, and
+//! an event that is not as documented ([`conformance`]).
 
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::client::PATIENCE;
+use super::conformance::{self, Asked};
 
 const DONE: &str = "event: done\ndata: [DONE]\n\n";
 
@@ -18,19 +20,20 @@ pub struct Event {
 /// A stream that is being read.
 pub struct EventStream {
     pub headers: HeaderMap,
+    asked: Asked,
     response: Response,
     buffer: Vec<u8>,
     is_done: bool,
 }
 
 impl EventStream {
-    pub(super) async fn new(response: Response) -> Self {
+    pub(super) async fn new(asked: Asked, response: Response) -> Self {
         let headers = response.headers().clone();
         if response.status().as_u16() != 200 || headers["content-type"] != "text/event-stream; charset=utf-8"
         {
             panic!("no event stream: {} {:?}", response.status(), response.text().await);
         }
-        Self { headers, response, buffer: Vec::new(), is_done: false }
+        Self { headers, asked, response, buffer: Vec::new(), is_done: false }
     }
 
     /// The next event; `None` when `done` has come, which must be the last.
@@ -55,9 +58,18 @@ impl EventStream {
                 self.buffer.extend_from_slice(&chunk);
             }
             assert!(self.buffer.is_empty(), "after done came {:?}", self.rest_of_buffer());
+            self.check("done", &Value::from("[DONE]"));
             return None;
         }
-        Some(parse(&frame))
+        let event = parse(&frame);
+        self.check(&event.name, &event.data);
+        Some(event)
+    }
+
+    fn check(&self, name: &str, data: &Value) {
+        if let Some(suite) = conformance::suite() {
+            suite.check_event(&self.asked, name, data).unwrap_or_else(|problem| panic!("{problem}"));
+        }
     }
 
     async fn chunk(&mut self) -> Option<Vec<u8>> {
