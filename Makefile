@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 .DEFAULT_GOAL := help
 # Two cargo commands at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: run test check lint fmt sqlx sqlx-check bench clean help tools
+.PHONY: run test test-conformance check lint fmt sqlx sqlx-check bench clean help tools
 
 run: ## build and start Locum, with a demo model where LOCUM_MODEL_URL is unset, and show what to type next
 	@exec scripts/run
@@ -15,6 +15,9 @@ test: tools ## run all tests, those that drive the official SDKs included
 	@if [ -x scripts/sdk-environments ]; then scripts/sdk-environments; fi
 	cargo test --locked --doc
 	scripts/with-postgres cargo test --locked --lib --bins --tests
+
+test-conformance: ## hold every reply of the API tests against OpenAI's OpenAPI documents in ../shared/spec
+	@scripts/test-conformance
 
 check: lint sqlx-check test ## everything that continuous integration checks
 
@@ -42,7 +45,7 @@ clean: ## remove what was built
 	cargo clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-7s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 tools:
 	@scripts/install-tools

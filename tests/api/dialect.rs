@@ -162,6 +162,37 @@ async fn messages_of_v1_are_readable_in_v2() {
 }
 
 #[tokio::test]
+async fn operations_that_are_the_same_in_both_answer_in_the_shape_of_v1() {
+    let app = TestApp::start().await;
+    let client = app.v1();
+    let assistant = client.create_assistant(json!({"instructions": "Be kind."})).await;
+    let metadata = json!({"metadata": {"a": "1"}});
+    let with_metadata = |object: &Value| {
+        let mut object = object.clone();
+        object["metadata"] = metadata["metadata"].clone();
+        object
+    };
+    let body = json!({"assistant_id": id(&assistant), "thread": {"messages": [{"role": "user", "content": "Hello"}]}});
+    let run = client.post("/threads/runs", body).await.ok();
+    assert_eq!(
+        (&run["status"], &run["file_ids"], run.get("tool_resources")),
+        (&json!("queued"), &json!([]), None)
+    );
+    let run = client.wait_until(&run, "completed").await;
+    assert_eq!(client.post(&run_path(&run), metadata.clone()).await.ok(), with_metadata(&run));
+
+    let path = format!("/threads/{}", run["thread_id"].as_str().unwrap());
+    let thread = client.get(&path).await.ok();
+    assert_eq!(client.post(&path, metadata.clone()).await.ok(), with_metadata(&thread));
+    let message = &client.messages(&thread).await[1];
+    assert_eq!((&message["run_id"], &message["file_ids"]), (&run["id"], &json!([])));
+    let modified = client.post(&format!("{path}/messages/{}", id(message)), metadata.clone()).await.ok();
+    assert_eq!(modified, with_metadata(message));
+    let deleted = json!({"id": id(&thread), "object": "thread.deleted", "deleted": true});
+    assert_eq!(client.delete(&path).await.ok(), deleted);
+}
+
+#[tokio::test]
 async fn a_run_of_v2_is_readable_in_v1() {
     let app = TestApp::start().await;
     let assistant = app.v2().create_assistant(json!({"tools": [{"type": "file_search"}]})).await;

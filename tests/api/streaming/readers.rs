@@ -17,21 +17,22 @@ async fn the_run_goes_on_when_its_reader_leaves() {
 
 #[tokio::test]
 async fn a_stream_ends_when_its_thread_is_deleted() {
-    let scene = Scene::start().await;
-    scene.model().script(Reply::text(["Sun", "ny"]).hang_after(1));
-    let mut stream = scene.stream(json!({})).await;
-    stream.until("thread.message.delta").await;
-    scene.client.delete(&format!("/threads/{}", id(&scene.thread))).await.ok();
-    let rest = stream.rest().await;
-    // The run has no end to show any more: the stream itself breaks.
-    assert_eq!(shape(&rest), "error");
-    let error = &rest[0].data["error"];
-    assert_eq!(error["type"], "invalid_request_error");
-    for key in ["message", "type", "param", "code"] {
-        assert!(error.get(key).is_some(), "{error}");
+    for scene in [Scene::start().await, Scene::start_v1().await] {
+        scene.model().script(Reply::text(["Sun", "ny"]).hang_after(1));
+        let mut stream = scene.stream(json!({})).await;
+        stream.until("thread.message.delta").await;
+        scene.client.delete(&format!("/threads/{}", id(&scene.thread))).await.ok();
+        let rest = stream.rest().await;
+        // The run has no end to show any more: the stream itself breaks.
+        assert_eq!(shape(&rest), "error");
+        let error = &rest[0].data["error"];
+        assert_eq!(error["type"], "invalid_request_error");
+        for key in ["message", "type", "param", "code"] {
+            assert!(error.get(key).is_some(), "{error}");
+        }
+        scene.model().wait_for_disconnect().await;
+        scene.app.stop().await;
     }
-    scene.model().wait_for_disconnect().await;
-    scene.app.stop().await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ pub mod schema;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use locum::dialect::Dialect;
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use self::deviations::Deviations;
 use self::schema::Schemas;
 
-/// Resources that are the same whatever `OpenAI-Beta` says; what v1's document lacks of them is v2's.
+/// Resources that are the same whatever `OpenAI-Beta` says: what one document lacks of them the other has.
 const IN_BOTH_DIALECTS: &[&str] = &["files", "models", "uploads", "vector_stores"];
 
 static SUITE: LazyLock<Option<Suite>> = LazyLock::new(|| {
@@ -63,6 +63,7 @@ pub struct Suite {
     v2: Document,
     pub list: Deviations,
     noted: Mutex<HashSet<String>>,
+    log: Option<PathBuf>,
 }
 
 struct Document {
@@ -85,7 +86,8 @@ impl Suite {
             serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         };
         let list = Deviations::parse(include_str!("deviations.json"));
-        Self::new(document("openapi-v1.json"), document("openapi-v2.json"), list)
+        let log = std::env::var_os("CONFORMANCE_LOG").map(PathBuf::from);
+        Self { log, ..Self::new(document("openapi-v1.json"), document("openapi-v2.json"), list) }
     }
 
     pub fn new(mut v1: Value, mut v2: Value, list: Deviations) -> Self {
@@ -93,7 +95,7 @@ impl Suite {
             paths: document["paths"].take(),
             schemas: Schemas(document["components"]["schemas"].take()),
         };
-        Self { v1: document(&mut v1), v2: document(&mut v2), list, noted: Mutex::default() }
+        Self { v1: document(&mut v1), v2: document(&mut v2), list, noted: Mutex::default(), log: None }
     }
 
     fn document(&self, dialect: Dialect) -> &Document {
@@ -103,15 +105,21 @@ impl Suite {
         }
     }
 
+    /// What a request asked for, in the document of its dialect, else, where the server answers all the
+    /// same, in the other.
     fn operation(&self, asked: &Asked) -> Option<Operation<'_>> {
         let in_document = |dialect: Dialect| {
             let description = self.document(dialect).operation(&asked.method, &asked.path)?;
             let id = description["operationId"].as_str().expect("an operation has an id");
             Some(Operation { id, dialect, description })
         };
+        let other = match asked.dialect {
+            Dialect::V1 => Dialect::V2,
+            Dialect::V2 => Dialect::V1,
+        };
         let resource = asked.path.split('/').nth(1).unwrap_or_default();
-        in_document(asked.dialect)
-            .or_else(|| IN_BOTH_DIALECTS.contains(&resource).then(|| in_document(Dialect::V2)).flatten())
+        let is_in_both = IN_BOTH_DIALECTS.contains(&resource) || self.addition(asked).is_some();
+        in_document(asked.dialect).or_else(|| is_in_both.then(|| in_document(other)).flatten())
     }
 
     /// The entry of the list that has this path.
@@ -133,18 +141,22 @@ impl Suite {
         let operation = self.operation(asked);
         let dialect = operation.as_ref().map_or(asked.dialect, |operation| operation.dialect);
         let error = json!({"$ref": "#/components/schemas/ErrorResponse"});
-        let schema = match &operation {
+        let schema = match (&operation, self.addition(asked)) {
             _ if asked.method == Method::HEAD && body.is_empty() => return Ok(()),
-            _ if status >= 400 => &error,
-            Some(operation) if status == 200 => operation.reply(),
-            Some(_) => return Err(format!("{asked} answered {status}, which is neither 200 nor an error")),
-            None => {
-                let addition = self.addition(asked);
-                let addition =
-                    addition.ok_or_else(|| format!("{asked} answered {status} and is in no document"))?;
+            (None, Some(addition)) => {
                 self.note(&format!("used addition {addition}"));
                 return Ok(());
             }
+            _ if status >= 400 => &error,
+            (Some(operation), addition) if status == 200 => {
+                let used = addition.filter(|_| operation.dialect != asked.dialect);
+                used.iter().for_each(|addition| self.note(&format!("used addition {addition}")));
+                operation.reply()
+            }
+            (Some(_), _) => {
+                return Err(format!("{asked} answered {status}, which is neither 200 nor an error"));
+            }
+            (None, None) => return Err(format!("{asked} answered {status} and is in no document")),
         };
         if let Some(operation) = &operation {
             self.note(&format!(
@@ -212,7 +224,7 @@ impl Suite {
         if !noted.insert(line.to_owned()) {
             return;
         }
-        if let Some(path) = std::env::var_os("CONFORMANCE_LOG") {
+        if let Some(path) = &self.log {
             let file = OpenOptions::new().append(true).create(true).open(path);
             file.and_then(|mut file| writeln!(file, "{line}")).expect("the log is written");
         }
