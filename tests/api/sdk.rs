@@ -1,60 +1,160 @@
-//! OpenAI's own SDKs as clients: each generation drives a server with the scripted model through the
-//! flows of `tests/sdk`.
+//! Clients as people use them: OpenAI's own SDKs, the frameworks on them and a client with strict types drive
+//! a server through the flows of `tests/sdk` and `tests/clients`.
+//!
+//! `make test` runs the short version, one SDK of each generation and language; `make test-clients` runs all
+//! with the scripted model, `make test-clients MODEL=real` all with a real one.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::LazyLock;
 
 use crate::support::TestApp;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// `target/sdk`, made by `scripts/sdk-environments` once for all tests.
-static ENVIRONMENTS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = Command::new("scripts/sdk-environments").current_dir(ROOT).output().expect("bash");
+/// What drives the server: an environment of `scripts/sdk-environments`, and in it a program.
+struct Program {
+    environment: &'static str,
+    interpreter: Interpreter,
+    /// The program and its arguments.
+    arguments: &'static [&'static str],
+}
+
+enum Interpreter {
+    /// The Python of the environment.
+    Python,
+    /// The Node of the environment, or the machine's where it has none.
+    Node,
+    /// The environment is where cargo has built the program.
+    Cargo,
+}
+
+const PYTHON_NEW: Program = python("python-new", &["tests/sdk/flows_v2.py"]);
+const PYTHON_V1: Program = python("python-v1", &["tests/sdk/flows_v1.py"]);
+const NODE: Program = node("node", &["tests/sdk/node/flows.mjs", "node"]);
+const NODE_V1: Program = node("node-v1", &["tests/sdk/node/flows.mjs", "node-v1"]);
+const NODE_NEWEST: Program = node("node-newest", &["tests/sdk/node/flows.mjs", "node-newest"]);
+const LANGCHAIN: Program = python("langchain", &["tests/sdk/flows_langchain.py"]);
+const LLAMAINDEX: Program = python("llamaindex", &["tests/sdk/flows_llamaindex.py"]);
+const ASYNC_OPENAI: Program =
+    Program { environment: "async-openai", interpreter: Interpreter::Cargo, arguments: &[] };
+
+const fn python(environment: &'static str, arguments: &'static [&'static str]) -> Program {
+    Program { environment, interpreter: Interpreter::Python, arguments }
+}
+
+const fn node(environment: &'static str, arguments: &'static [&'static str]) -> Program {
+    Program { environment, interpreter: Interpreter::Node, arguments }
+}
+
+mod scripted {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_newest_python_sdk_runs_all_its_flows() {
+        with_the_scripted_model(&PYTHON_NEW).await;
+    }
+
+    #[tokio::test]
+    async fn the_last_python_sdk_of_v1_runs_all_its_flows() {
+        with_the_scripted_model(&PYTHON_V1).await;
+    }
+
+    #[tokio::test]
+    async fn the_node_sdk_runs_all_its_flows_where_node_is_installed() {
+        if !environment("node").exists() {
+            eprintln!("skipped: scripts/sdk-environments made no environment for Node");
+            return;
+        }
+        with_the_scripted_model(&NODE).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "make test-clients runs it"]
+    async fn the_node_sdk_of_v1_runs_all_its_flows() {
+        with_the_scripted_model(&NODE_V1).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "make test-clients runs it"]
+    async fn the_newest_node_sdk_runs_all_its_flows() {
+        with_the_scripted_model(&NODE_NEWEST).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "make test-clients runs it"]
+    async fn the_assistants_of_langchain_run_all_their_flows() {
+        with_the_scripted_model(&LANGCHAIN).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "make test-clients runs it"]
+    async fn the_assistant_agent_of_llamaindex_runs_all_its_flows() {
+        with_the_scripted_model(&LLAMAINDEX).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "make test-clients runs it"]
+    async fn async_openai_runs_all_its_flows() {
+        with_the_scripted_model(&ASYNC_OPENAI).await;
+    }
+}
+
+/// A real model is slow, so there is one test, in which one client follows the other.
+#[tokio::test]
+#[ignore = "make test-clients MODEL=real runs it"]
+async fn every_client_runs_its_flows_with_a_real_model() {
+    let url = std::env::var("LOCUM_TEST_CLIENTS_MODEL")
+        .expect("LOCUM_TEST_CLIENTS_MODEL is the base URL of a model, up to and with /v1");
+    let clients = [PYTHON_NEW, PYTHON_V1, NODE, NODE_V1, NODE_NEWEST, LANGCHAIN, LLAMAINDEX, ASYNC_OPENAI];
+    for program in clients {
+        eprintln!("{} with the model at {url}", program.environment);
+        let app = TestApp::builder().argument("--model-url", &url).start().await;
+        let printed = run_flows(&program, &app, false);
+        eprint!("{printed}");
+        app.stop().await;
+    }
+}
+
+async fn with_the_scripted_model(program: &Program) {
+    let app = TestApp::start().await;
+    let printed = run_flows(program, &app, true);
+    assert!(!printed.contains("skip "), "{} left a flow out: {printed}", program.environment);
+    app.stop().await;
+}
+
+/// The folder of an environment, which is made first where it is not there or not current.
+fn environment(name: &str) -> PathBuf {
+    let output = Command::new("scripts/sdk-environments").arg(name).current_dir(ROOT).output().expect("bash");
     assert_succeeded("scripts/sdk-environments", &output);
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    Path::new(ROOT).join(target).join("sdk")
-});
-
-#[tokio::test]
-async fn the_newest_python_sdk_runs_all_its_flows() {
-    let python = ENVIRONMENTS.join("python-new/bin/python");
-    run_flows(&python, "flows_v2.py").await;
+    Path::new(ROOT).join(target).join("sdk").join(name)
 }
 
-#[tokio::test]
-async fn the_last_python_sdk_of_v1_runs_all_its_flows() {
-    let python = ENVIRONMENTS.join("python-v1/bin/python");
-    run_flows(&python, "flows_v1.py").await;
-}
-
-#[tokio::test]
-async fn the_node_sdk_runs_all_its_flows_where_node_is_installed() {
-    if !ENVIRONMENTS.join("node").exists() {
-        eprintln!("skipped: scripts/sdk-environments made no environment for Node");
-        return;
-    }
-    run_flows(Path::new("node"), "flows_node.mjs").await;
-}
-
-/// Runs a program of flows against a server of its own, without any say of the environment.
-async fn run_flows(interpreter: &Path, program: &str) {
-    let app = TestApp::start().await;
-    let output = Command::new(interpreter)
-        .arg(Path::new("tests/sdk").join(program))
+/// Runs a program of flows against a server of its own, without any say of the environment, and returns what
+/// it printed.
+fn run_flows(program: &Program, app: &TestApp, is_scripted: bool) -> String {
+    let environment = environment(program.environment);
+    let interpreter = match program.interpreter {
+        Interpreter::Python => environment.join("bin/python"),
+        Interpreter::Node => {
+            let own = environment.join("node_modules/.bin/node");
+            if own.exists() { own } else { PathBuf::from("node") }
+        }
+        Interpreter::Cargo => environment.join("debug/async-openai-flows"),
+    };
+    let output = Command::new(&interpreter)
+        .args(program.arguments)
         .current_dir(ROOT)
         .env("LOCUM_TEST_URL", format!("{}/v1", app.url))
         .env("LOCUM_TEST_KEY", &app.key)
         .env("LOCUM_TEST_MODEL", "gpt-4o")
-        .env("LOCUM_TEST_SCRIPTED", "1")
+        .env("LOCUM_TEST_SCRIPTED", if is_scripted { "1" } else { "" })
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}", interpreter.display()));
-    assert_succeeded(program, &output);
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(printed.contains("ok "), "{program} ran no flow: {printed}");
-    assert!(!printed.contains("skip "), "{program} left a flow out: {printed}");
-    app.stop().await;
+    assert_succeeded(program.environment, &output);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("ok "), "{} ran no flow: {printed}", program.environment);
+    printed
 }
 
 #[track_caller]
