@@ -2,7 +2,7 @@
 //! the fields and values of the other is in `limits`.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::{Client, id, run_path};
 use crate::support::{Reply, TestApp, redact};

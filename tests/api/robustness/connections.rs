@@ -74,7 +74,7 @@ async fn a_silent_reply_is_no_silent_client() {
     let (reply, gate) = Reply::words("Hello from the scripted model.").gated(2);
     app.model.script(reply);
     let path = format!("/threads/{}/runs", id(&thread));
-    let mut stream = client.stream(&path, json!({"assistant_id": id(&assistant)})).await;
+    let stream = client.stream(&path, json!({"assistant_id": id(&assistant)})).await;
     gate.reached().await;
     // Three times the patience with clients, for a server that must not use it here.
     tokio::time::sleep(Duration::from_millis(1500)).await;
