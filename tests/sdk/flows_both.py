@@ -966,11 +966,12 @@ def errors():
 
         with raises(
             openai.BadRequestError,
-            "Invalid type for 'metadata\\.k': expected a string, but got a boolean instead\\.",
+            "Invalid type for 'metadata\\.k': expected a string, but got an array instead\\.",
             code="invalid_type",
             param="metadata.k",
         ):
-            beta.assistants.create(model=MODEL, metadata={"k": True})
+            # v1 takes booleans and numbers.
+            beta.assistants.create(model=MODEL, metadata={"k": ["a"]})
         with raises(
             openai.BadRequestError,
             "Invalid 'content': string too long\\. Expected a string with maximum length 256000, "
