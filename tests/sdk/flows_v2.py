@@ -10,6 +10,8 @@ sys.dont_write_bytecode = True
 import openai  # noqa: E402
 
 import flows_both  # noqa: E402, F401
+import flows_files  # noqa: E402, F401
+import flows_files_v2  # noqa: E402, F401
 import flows_options  # noqa: E402, F401
 from harness import (  # noqa: E402
     CALL_RUN,

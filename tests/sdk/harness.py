@@ -165,8 +165,8 @@ def assert_same(left, right):
     assert plain(left) == plain(right), f"\n{plain(left)}\n{plain(right)}"
 
 
-def assert_id(prefix, value):
-    assert re.fullmatch(rf"{prefix}_[A-Za-z0-9]+", value), value
+def assert_id(prefix, value, separator="_"):
+    assert re.fullmatch(rf"{prefix}{separator}[A-Za-z0-9]+", value), value
 
 
 def text_of(message):
