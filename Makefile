@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 .DEFAULT_GOAL := help
 # Two cargo commands at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: run test test-conformance check lint fmt sqlx sqlx-check bench clean help tools
+.PHONY: run test test-clients test-conformance check lint fmt sqlx sqlx-check bench clean help tools
 
 run: ## build and start Locum, with a demo model where LOCUM_MODEL_URL is unset, and show what to type next
 	@exec scripts/run
@@ -15,6 +15,11 @@ test: tools ## run all tests, those that drive the official SDKs included
 	@if [ -x scripts/sdk-environments ]; then scripts/sdk-environments; fi
 	cargo test --locked --doc
 	scripts/with-postgres cargo test --locked --lib --bins --tests
+
+test-clients: ## let every client drive the server; with MODEL=real against a small real model
+	scripts/install-tools node
+	@LOCUM_REQUIRE_NODE=1 scripts/sdk-environments all
+	scripts/test-clients $(if $(filter command,$(firstword $(origin MODEL))),$(MODEL))
 
 test-conformance: ## hold every reply of the API tests against OpenAI's OpenAPI documents in ../shared/spec
 	@scripts/test-conformance

@@ -142,12 +142,14 @@ fn run_flows(program: &Program, app: &TestApp, is_scripted: bool) -> String {
         }
         Interpreter::Cargo => environment.join("debug/async-openai-flows"),
     };
+    let named = std::env::var("LOCUM_TEST_MODEL").ok().filter(|_| !is_scripted);
+    let model = named.unwrap_or_else(|| "gpt-4o".to_owned());
     let output = Command::new(&interpreter)
         .args(program.arguments)
         .current_dir(ROOT)
         .env("LOCUM_TEST_URL", format!("{}/v1", app.url))
         .env("LOCUM_TEST_KEY", &app.key)
-        .env("LOCUM_TEST_MODEL", "gpt-4o")
+        .env("LOCUM_TEST_MODEL", model)
         .env("LOCUM_TEST_SCRIPTED", if is_scripted { "1" } else { "" })
         .output()
         .unwrap_or_else(|error| panic!("{}: {error}", interpreter.display()));

@@ -329,10 +329,10 @@ def files():
     for invoke in (assistant.invoke, OpenAIAssistantRunnable(assistant_id=stored.id).invoke):
         # The V2 class takes attachments as an argument, the first class within the input.
         v2 = invoke == assistant.invoke
-        [message] = invoke(run, attachments=[attachment]) if v2 else invoke({**run, "attachments": [attachment]})
-        [question] = [
-            one for one in beta.threads.messages.list(message.thread_id).data if one.role == "user"
-        ]
+        [message] = (
+            invoke(run, attachments=[attachment]) if v2 else invoke({**run, "attachments": [attachment]})
+        )
+        [question] = [one for one in beta.threads.messages.list(message.thread_id).data if one.role == "user"]
         assert [one.file_id for one in question.attachments] == [file.id], question
         assert [one.type for one in question.attachments[0].tools] == ["code_interpreter"], question
     client.files.delete(file.id)
