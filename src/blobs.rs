@@ -20,8 +20,12 @@ use object_store::{
 use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
 
-/// Bytes that are gathered before they are written. S3 takes parts of 5 MiB and more.
-const PART: usize = 5 * 1024 * 1024;
+use crate::ids;
+
+/// Bytes that are gathered before they are sent to S3, which takes parts of 5 MiB and more.
+const S3_PART: usize = 5 * 1024 * 1024;
+/// Bytes that are gathered before they are written to a folder.
+const FOLDER_PART: usize = 1024 * 1024;
 /// Parts of one blob on their way at once; they bound the memory of an upload.
 const PARTS_AT_ONCE: usize = 2;
 /// Bytes read from a folder at once.
@@ -37,6 +41,8 @@ pub struct Blobs {
     prefix: Location,
     /// The folder, where the store is one.
     folder: Option<Arc<Path>>,
+    /// Bytes that are written at once.
+    part: usize,
 }
 
 /// Why a store cannot be used, or a blob not be written or read. For the log: it names paths.
@@ -47,7 +53,7 @@ pub enum Error {
     #[error("the folder of files {folder} cannot be used: {source}")]
     Folder { folder: PathBuf, source: std::io::Error },
     #[error("the store of files does not answer as it should: {0}")]
-    Unusable(object_store::Error),
+    Unusable(String),
     #[error("the store of files: {0}")]
     Store(#[from] object_store::Error),
     #[error("the store of files: {0}")]
@@ -82,15 +88,16 @@ impl Blobs {
         let unusable = |source| Error::Folder { folder: folder.to_owned(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
         let folder = folder.canonicalize().map_err(unusable)?;
-        tempfile_probe(&folder).map_err(unusable)?;
+        try_to_write(&folder).map_err(unusable)?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), prefix: Location::default(), folder: Some(folder.into()) })
+        let prefix = Location::default();
+        Ok(Self { store: Arc::new(store), prefix, folder: Some(folder.into()), part: FOLDER_PART })
     }
 
     /// `s3://BUCKET/PREFIX`; keys, region and endpoint come from the `AWS_*` environment.
     async fn s3(url: &reqwest::Url) -> Result<Self, Error> {
         let bucket = url.host_str().ok_or_else(|| Error::Url(format!("{url} names no bucket")))?;
-        let prefix = Location::parse(url.path()).map_err(|error| Error::Url(error.to_string()))?;
+        let prefix = Location::from_url_path(url.path()).map_err(|error| Error::Url(error.to_string()))?;
         let retry =
             RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(30), ..Default::default() };
         let option = AmazonS3ConfigKey::Client;
@@ -101,11 +108,12 @@ impl Blobs {
             .with_config(option(ClientConfigKey::Timeout), "24 hours")
             .with_config(option(ClientConfigKey::ReadTimeout), "60 seconds")
             .build()
-            .map_err(Error::Unusable)?;
-        let blobs = Self { store: Arc::new(store), prefix, folder: None };
-        match blobs.store.head(&blobs.location("locum-is-there")).await {
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(blobs),
-            Err(error) => Err(Error::Unusable(error)),
+            .map_err(|error| Error::Unusable(one_line(&error)))?;
+        let blobs = Self { store: Arc::new(store), prefix, folder: None, part: S3_PART };
+        // To ask for an object would not do: that one is missing and that the bucket is look the same.
+        match blobs.store.list(Some(&blobs.prefix)).next().await {
+            None | Some(Ok(_)) => Ok(blobs),
+            Some(Err(error)) => Err(Error::Unusable(one_line(&error))),
         }
     }
 
@@ -156,9 +164,15 @@ impl Blobs {
     }
 }
 
-/// Fails as writing would.
-fn tempfile_probe(folder: &Path) -> std::io::Result<()> {
-    let path = folder.join(format!(".locum-{}", std::process::id()));
+/// An error of the store in one line; it may quote a whole document that the store answered.
+fn one_line(error: &object_store::Error) -> String {
+    let text = error.to_string();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Fails as writing would. Several nodes may do so in one folder at once.
+fn try_to_write(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join(ids::random(".locum-", 12));
     std::fs::write(&path, b"")?;
     std::fs::remove_file(path)
 }
@@ -181,7 +195,7 @@ fn remove_staged(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A blob that is being written. Dropped, it leaves nothing behind.
+/// A blob that is being written: to be finished, or given up with [`Writer::abort`].
 pub struct Writer {
     blobs: Blobs,
     name: String,
@@ -223,10 +237,10 @@ impl Writer {
                 upload.wait_for_capacity(PARTS_AT_ONCE).await?;
                 upload.write(&chunk);
             }
-            None if self.begun.len() + chunk.len() < PART => self.begun.extend_from_slice(&chunk),
+            None if self.begun.len() + chunk.len() < self.blobs.part => self.begun.extend_from_slice(&chunk),
             None => {
                 let upload = self.blobs.store.put_multipart(&self.blobs.location(&self.name)).await?;
-                let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
+                let mut upload = WriteMultipart::new_with_chunk_size(upload, self.blobs.part);
                 upload.write(&std::mem::take(&mut self.begun));
                 upload.write(&chunk);
                 self.upload = Some(upload);
@@ -236,28 +250,22 @@ impl Writer {
     }
 
     /// Makes the blob whole and durable under its name.
-    pub async fn finish(mut self) -> Result<Written, Error> {
-        match self.upload.take() {
+    pub async fn finish(self) -> Result<Written, Error> {
+        match self.upload {
             Some(upload) => upload.finish().await?,
             None => {
-                let payload = PutPayload::from_bytes(std::mem::take(&mut self.begun).freeze());
+                let payload = PutPayload::from_bytes(self.begun.freeze());
                 self.blobs.store.put(&self.blobs.location(&self.name), payload).await?
             }
         };
-        let sha256 = std::mem::take(&mut self.digest).finalize().into();
-        Ok(Written { bytes: self.bytes, sha256, head: std::mem::take(&mut self.head) })
+        Ok(Written { bytes: self.bytes, sha256: self.digest.finalize().into(), head: self.head })
     }
-}
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let Some(upload) = self.upload.take() else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let name = std::mem::take(&mut self.name);
-        runtime.spawn(async move {
-            if let Err(error) = upload.abort().await {
-                tracing::warn!(%error, blob = name, "an unfinished blob was not given up");
-            }
-        });
+    /// Takes back what was written.
+    pub async fn abort(self) -> Result<(), Error> {
+        match self.upload {
+            Some(upload) => Ok(upload.abort().await?),
+            None => Ok(()),
+        }
     }
 }

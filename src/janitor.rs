@@ -12,7 +12,12 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// Sweeps until the server stops.
 pub async fn work(context: Context, stop: CancellationToken) {
     loop {
-        match janitor::sweep(&context).await {
+        let swept = tokio::select! {
+            // Whatever a sweep has not done yet the next one does.
+            () = stop.cancelled() => return,
+            swept = janitor::sweep(&context) => swept,
+        };
+        match swept {
             Ok(0) => {}
             Ok(blobs) => tracing::info!(blobs, "removed what is no file"),
             Err(error) => tracing::warn!(%error, "the janitor could not sweep"),

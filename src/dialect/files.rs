@@ -18,10 +18,6 @@ const FILENAME: usize = 1_024;
 const MIME_TYPE: usize = 256;
 /// Seconds that a file may be told to live: an hour to 30 days.
 const EXPIRES_AFTER: (i64, i64) = (3_600, 2_592_000);
-/// Bytes of an upload in parts: 8 GB.
-const UPLOAD_BYTES: i64 = 8 * 1024 * 1024 * 1024;
-/// Parts of an upload.
-const PARTS: usize = 10_000;
 /// Files on a page, where the client names no limit too.
 const FILES: i64 = 10_000;
 
@@ -116,7 +112,7 @@ pub fn create_upload(mut fields: Fields) -> Result<CreateUpload, Invalid> {
             purpose: fields.required("purpose", purpose)?,
             expires_after: fields.optional("expires_after", expires_after)?,
         },
-        bytes: fields.required("bytes", integer(0, UPLOAD_BYTES))?,
+        bytes: fields.required("bytes", integer(0, Upload::MAX_BYTES))?,
         mime_type: fields.required("mime_type", filled_text(MIME_TYPE))?,
     };
     fields.finish(Foreign::NONE)?;
@@ -126,7 +122,7 @@ pub fn create_upload(mut fields: Fields) -> Result<CreateUpload, Invalid> {
 /// The body of `completeUpload`.
 pub fn complete_upload(mut fields: Fields) -> Result<CompleteUpload, Invalid> {
     let request = CompleteUpload {
-        part_ids: fields.required("part_ids", array(PARTS, id("part_")))?,
+        part_ids: fields.required("part_ids", array(Upload::MAX_PARTS, id(UploadPart::PREFIX)))?,
         md5: fields.optional("md5", md5)?,
     };
     fields.finish(Foreign::NONE)?;

@@ -2,15 +2,18 @@
 //! while it arrives.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use axum::body::BodyDataStream;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use percent_encoding::percent_decode_str;
+use tokio::time::{Instant, Sleep};
 
 use crate::error::{Error, Invalid};
 use crate::services::files::Context as Files;
@@ -23,12 +26,17 @@ const TEXTS: usize = 64 * 1024;
 const UNREAD: usize = 4 * 1024 * 1024;
 /// Fields beside the file.
 const FIELDS: usize = 32;
+/// How long the next bytes may take.
+const STALLED: Duration = Duration::from_secs(120);
+/// Bytes of a refused form that are read on and thrown away; as many as of the file where it may be larger.
+const DISCARDED: u64 = 64 * 1024 * 1024;
 /// The name of a file that came without one, as SDKs call it.
 const NAMELESS: &str = "upload";
 
 /// A form that has not been read yet.
 pub struct Form {
     multipart: multer::Multipart<'static>,
+    body: SharedBody,
     unread: Arc<AtomicUsize>,
 }
 
@@ -49,25 +57,34 @@ impl FromRequest<AppState> for Form {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &AppState) -> Result<Self, Error> {
-        let content_type = request.headers().get(header::CONTENT_TYPE);
-        let content_type = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let content_type = content_type.unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if media_type != "multipart/form-data" {
-            let found = media_type.chars().take(100).collect();
-            return Err(Error::UnsupportedMediaType { found, expected: "multipart/form-data" });
-        }
-        let boundary = multer::parse_boundary(&content_type).map_err(|_| {
-            Invalid::state("The Content-Type of the request is multipart/form-data without a boundary.")
-        })?;
-        let unread = Arc::<AtomicUsize>::default();
-        let body = Paced {
-            body: Box::pin(request.into_body().into_data_stream()),
-            unread: Arc::clone(&unread),
-            rests: false,
+        let boundary = boundary_of(request.headers());
+        let mut body = SharedBody::new(request.into_body().into_data_stream(), STALLED);
+        let boundary = match boundary {
+            Ok(boundary) => boundary,
+            Err(error) => {
+                body.discard(DISCARDED).await;
+                return Err(error);
+            }
         };
-        Ok(Self { multipart: multer::Multipart::new(body, boundary), unread })
+        let unread = Arc::<AtomicUsize>::default();
+        let paced = Paced { body: body.clone(), unread: Arc::clone(&unread), rests: false };
+        Ok(Self { multipart: multer::Multipart::new(paced, boundary), body, unread })
     }
+}
+
+/// The boundary that the Content-Type names.
+fn boundary_of(headers: &HeaderMap) -> Result<String, Error> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let content_type = content_type.unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if media_type != "multipart/form-data" {
+        let found = media_type.chars().take(100).collect();
+        return Err(Error::UnsupportedMediaType { found, expected: "multipart/form-data" });
+    }
+    multer::parse_boundary(&content_type).map_err(|_| {
+        Invalid::state("The Content-Type of the request is multipart/form-data without a boundary.").into()
+    })
 }
 
 impl Form {
@@ -76,7 +93,7 @@ impl Form {
     pub async fn read(mut self, files: &Files, file: &str, limit: u64) -> Result<Read, Error> {
         let result = self.read_fields(files, file, limit).await;
         if result.is_err() {
-            self.discard(limit).await;
+            self.body.discard(limit.max(DISCARDED)).await;
         }
         result
     }
@@ -98,28 +115,16 @@ impl Form {
                 read.file = Some(FormFile { name, stored: stored::store(files, bytes, limit).await? });
                 continue;
             }
-            let text = read_text(field, &self.unread, TEXTS - texts).await?;
-            texts += text.len() + name.len();
-            if texts > TEXTS || read.texts.len() >= FIELDS {
-                return Err(Error::BodyTooLarge { limit: TEXTS });
+            if read.texts.len() >= FIELDS {
+                let message = format!("The multipart form of the request has more than {FIELDS} fields.");
+                return Err(Invalid::state(message).into());
             }
+            texts += name.len();
+            let text = read_text(field, &self.unread, TEXTS.saturating_sub(texts)).await?;
+            texts += text.len();
             read.texts.push((name, text));
         }
         Ok(read)
-    }
-
-    /// Reads on and throws away.
-    async fn discard(&mut self, limit: u64) {
-        let mut left = limit;
-        while let Ok(Some(mut field)) = self.multipart.next_field().await {
-            while let Ok(Some(chunk)) = field.chunk().await {
-                self.unread.store(0, Ordering::Relaxed);
-                left = left.saturating_sub(chunk.len() as u64);
-                if left == 0 {
-                    return;
-                }
-            }
-        }
     }
 }
 
@@ -162,42 +167,117 @@ fn extended_name(disposition: &str) -> Option<String> {
 }
 
 fn unreadable(error: multer::Error) -> Error {
-    match error {
-        multer::Error::StreamReadFailed(_) => Error::BodyUnreadable("the connection broke off"),
-        error => {
-            let reason: String = error.to_string().chars().take(200).collect();
-            Invalid::state(format!("We could not parse the multipart form of your request: {reason}.")).into()
+    if let multer::Error::StreamReadFailed(error) = &error {
+        return match error.downcast_ref() {
+            Some(Broken::Endless) => {
+                let message = "We could not parse the multipart form of your request: a header, or what stands \
+                               before the first boundary, has no end.";
+                Invalid::state(message).into()
+            }
+            Some(Broken::Stalled) => Error::BodyUnreadable("no more of it came"),
+            Some(Broken::Off) | None => Error::BodyUnreadable("the connection broke off"),
+        };
+    }
+    let reason: String = error.to_string().chars().take(200).collect();
+    Invalid::state(format!("We could not parse the multipart form of your request: {reason}.")).into()
+}
+
+/// Why a body cannot be read on.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the connection broke off")]
+    Off,
+    #[error("no more of it came")]
+    Stalled,
+    #[error("too much of it lies unread")]
+    Endless,
+}
+
+/// A request's body, which the parser reads and which can be thrown away whatever state the parser is in.
+#[derive(Clone)]
+struct SharedBody(Arc<Mutex<TimedBody>>);
+
+struct TimedBody {
+    body: BodyDataStream,
+    /// How long the next bytes may take, and the clock of the wait under way.
+    patience: Duration,
+    clock: Option<Pin<Box<Sleep>>>,
+}
+
+impl SharedBody {
+    fn new(body: BodyDataStream, patience: Duration) -> Self {
+        Self(Arc::new(Mutex::new(TimedBody { body, patience, clock: None })))
+    }
+
+    /// Reads on and throws away, at most so many bytes.
+    async fn discard(&mut self, most: u64) {
+        let mut left = most;
+        while let Some(Ok(chunk)) = self.next().await {
+            match left.checked_sub(chunk.len() as u64) {
+                Some(rest) => left = rest,
+                None => return,
+            }
         }
+    }
+}
+
+impl Stream for SharedBody {
+    type Item = Result<Bytes, Broken>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let timed = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Poll::Ready(next) = timed.body.poll_next_unpin(context) {
+            timed.clock = None;
+            return Poll::Ready(next.map(|chunk| chunk.map_err(|_| Broken::Off)));
+        }
+        let patience = timed.patience;
+        let clock =
+            timed.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience)));
+        clock.as_mut().poll(context).map(|()| Some(Err(Broken::Stalled)))
     }
 }
 
 /// A request's body, one chunk at a time: the parser takes in all that is ready, which from a quick client
 /// is everything. It also ends a form whose fields never begin.
-struct Paced<S> {
-    body: Pin<Box<S>>,
+struct Paced {
+    body: SharedBody,
     unread: Arc<AtomicUsize>,
     rests: bool,
 }
 
-impl<S: Stream<Item = Result<Bytes, axum::Error>>> Stream for Paced<S> {
-    type Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+impl Stream for Paced {
+    type Item = Result<Bytes, Broken>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if std::mem::take(&mut self.rests) {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        match std::task::ready!(self.body.poll_next_unpin(context)) {
-            Some(Ok(chunk)) => {
-                self.rests = true;
-                let unread = self.unread.fetch_add(chunk.len(), Ordering::Relaxed);
-                if unread > UNREAD {
-                    return Poll::Ready(Some(Err("the form has a header without an end".into())));
-                }
-                Poll::Ready(Some(Ok(chunk)))
+        let next = std::task::ready!(self.body.poll_next_unpin(context));
+        if let Some(Ok(chunk)) = &next {
+            self.rests = true;
+            let unread = self.unread.fetch_add(chunk.len(), Ordering::Relaxed);
+            if unread > UNREAD {
+                return Poll::Ready(Some(Err(Broken::Endless)));
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
-            None => Poll::Ready(None),
         }
+        Poll::Ready(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_of_which_no_more_comes_ends() {
+        let chunks = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"one"))]);
+        let body = Body::from_stream(chunks.chain(stream::pending())).into_data_stream();
+        let mut body = SharedBody::new(body, Duration::from_millis(10));
+        assert_eq!(body.next().await.expect("a chunk").expect("bytes"), "one");
+        assert!(matches!(body.next().await, Some(Err(Broken::Stalled))));
     }
 }

@@ -6,7 +6,7 @@ use md5::{Digest, Md5};
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
-use super::files::stored::Stored;
+use super::files::stored::{self, Stored};
 use super::files::{self, Context};
 use super::{known, now};
 use crate::error::{Error, Invalid};
@@ -144,30 +144,58 @@ pub async fn add_part(
         created_at: ids::instant_of(ord),
         upload_id: id.to_owned(),
     };
-    // The upload is locked, so that it is not completed or cancelled meanwhile.
+    let bytes = files::bytes(stored.bytes)?;
+    let mut tx = context.db.begin().await?;
+    // It is not completed or cancelled meanwhile, and its parts are counted one by one.
+    let status = lock(&mut tx, project, id).await?.status()?;
+    if status != UploadStatus::Pending {
+        return Err(not_pending(id, status).into());
+    }
+    check_room(&mut tx, id, bytes).await?;
     let done = sqlx::query!(
-        "with upload as (
-            select id from uploads where id = $2 and project_id = $3 and status = 'pending' and expires_at > $4 for share
-         )
-         update blobs set upload_id = upload.id, part_id = $5, bytes = $6, sha256 = $7, image_type = $8
-         from upload where name = $1 and not doomed",
+        "update blobs set upload_id = $2, part_id = $3, bytes = $4, sha256 = $5, image_type = $6
+         where name = $1 and not doomed",
         stored.name(),
         id,
-        project,
-        now(),
         part.id,
-        files::bytes(stored.bytes)?,
+        bytes,
         &stored.sha256[..],
         stored.image_type,
     )
-    .execute(&context.db)
+    .execute(&mut *tx)
     .await?;
     if done.rows_affected() == 0 {
-        check_pending(&context.db, project, id).await?;
-        return Err(Error::BodyUnreadable("it took too long"));
+        return Err(stored::took_too_long());
     }
+    tx.commit().await?;
     stored.keep();
     Ok(part)
+}
+
+/// Refuses a part that an upload has no room for.
+async fn check_room(db: &mut PgConnection, id: &str, bytes: i64) -> Result<(), Error> {
+    let held = sqlx::query!(
+        r#"select count(*) as "parts!", coalesce(sum(bytes), 0)::bigint as "bytes!" from blobs where upload_id = $1"#,
+        id
+    )
+    .fetch_one(db)
+    .await?;
+    if usize::try_from(held.parts).unwrap_or(usize::MAX) >= Upload::MAX_PARTS {
+        return Err(Invalid::state(format!(
+            "Upload {id} has {} parts already, which is the maximum.",
+            Upload::MAX_PARTS
+        ))
+        .into());
+    }
+    if held.bytes.saturating_add(bytes) > Upload::MAX_BYTES {
+        return Err(Invalid::state(format!(
+            "The parts of upload {id} have {} bytes already; with {bytes} more they would be over the maximum of {}.",
+            held.bytes,
+            Upload::MAX_BYTES
+        ))
+        .into());
+    }
+    Ok(())
 }
 
 struct Part {

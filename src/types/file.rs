@@ -87,6 +87,10 @@ pub struct Upload {
 impl Upload {
     pub const OBJECT: &str = "upload";
     pub const PREFIX: &str = "upload_";
+    /// Bytes at most, those of parts that are left out in the end too: 8 GB.
+    pub const MAX_BYTES: i64 = 8 * 1024 * 1024 * 1024;
+    /// Parts at most.
+    pub const MAX_PARTS: usize = 10_000;
 }
 
 words! {

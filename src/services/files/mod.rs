@@ -103,7 +103,7 @@ pub async fn create(
     .execute(&mut *tx)
     .await?;
     if owned.rows_affected() == 0 {
-        return Err(Error::BodyUnreadable("it took too long"));
+        return Err(stored::took_too_long());
     }
     tx.commit().await?;
     stored.keep();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use super::Context;
+use crate::blobs::{Writer, Written};
 use crate::error::Error;
 use crate::ids;
 use crate::services::now;
@@ -18,8 +19,6 @@ use crate::services::now;
 pub const ABANDONED: Duration = Duration::from_secs(15 * 60);
 /// How often a growing blob is touched.
 const TOUCH: Duration = Duration::from_secs(60);
-/// How long the next bytes may take.
-const STALLED: Duration = Duration::from_secs(120);
 
 /// Bytes that are whole and durable, and nobody's yet. Dropped, they are given up.
 pub struct Stored {
@@ -46,6 +45,8 @@ struct Claim {
     context: Context,
     name: String,
     kept: bool,
+    /// What writes the blob, until it is whole.
+    writer: Option<Writer>,
 }
 
 impl Drop for Claim {
@@ -54,21 +55,35 @@ impl Drop for Claim {
             return;
         }
         let (context, name) = (self.context.clone(), std::mem::take(&mut self.name));
+        let writer = self.writer.take();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            let doomed = sqlx::query!(
-                "update blobs set doomed = true where name = $1 and file_id is null and upload_id is null",
-                name
-            )
-            .execute(&context.db)
-            .await;
-            match doomed {
-                Ok(_) => context.notify_left_over(),
+            if let Some(writer) = writer
+                && let Err(error) = writer.abort().await
+            {
+                tracing::warn!(%error, blob = name, "an unfinished blob was not given up");
+            }
+            match doom(&context, &name).await {
+                Ok(()) => context.notify_left_over(),
                 // The janitor finds it later.
                 Err(error) => tracing::warn!(%error, blob = name, "an abandoned blob was not marked"),
             }
         });
     }
+}
+
+/// Leaves a blob to the janitor, unless it has an owner. Where the janitor has been there already, the blob
+/// may have been finished after that: it is announced once more.
+async fn doom(context: &Context, name: &str) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into blobs (name, touched_at, doomed) values ($1, $2, true)
+         on conflict (name) do update set doomed = true where blobs.file_id is null and blobs.upload_id is null",
+        name,
+        now(),
+    )
+    .execute(&context.db)
+    .await?;
+    Ok(())
 }
 
 /// Stores bytes as they come, at most `limit`.
@@ -81,26 +96,46 @@ pub async fn store(
     sqlx::query!("insert into blobs (name, touched_at) values ($1, $2)", name, now())
         .execute(&context.db)
         .await?;
-    let claim = Claim { context: context.clone(), name, kept: false };
-    let mut writer = context.blobs.write(&claim.name);
+    let writer = Some(context.blobs.write(&name));
+    let mut claim = Claim { context: context.clone(), name, kept: false, writer };
     let mut touched = Instant::now();
     let mut bytes = std::pin::pin!(bytes);
-    loop {
-        let next = tokio::time::timeout(STALLED, bytes.next()).await;
-        let Some(chunk) = next.map_err(|_| Error::BodyUnreadable("no more of it came"))? else { break };
+    while let (Some(chunk), Some(writer)) = (bytes.next().await, &mut claim.writer) {
         writer.write(chunk?).await.map_err(Error::Storage)?;
         if writer.bytes() > limit {
             return Err(Error::BodyTooLarge { limit: usize::try_from(limit).unwrap_or(usize::MAX) });
         }
         if touched.elapsed() > TOUCH {
             touched = Instant::now();
-            sqlx::query!("update blobs set touched_at = $2 where name = $1", claim.name, now())
-                .execute(&context.db)
-                .await?;
+            touch(context, &claim.name).await?;
         }
     }
-    let written = writer.finish().await.map_err(Error::Storage)?;
-    Ok(Stored { claim, bytes: written.bytes, sha256: written.sha256, image_type: image_type(&written.head) })
+    // In a task of its own: what has begun to appear under its name cannot be taken back by leaving, only
+    // by the janitor after it.
+    tokio::spawn(claim.finish()).await.map_err(|error| Error::Internal(error.to_string()))?
+}
+
+impl Claim {
+    /// Makes the blob whole and durable.
+    async fn finish(mut self) -> Result<Stored, Error> {
+        let writer = self.writer.take().ok_or_else(|| Error::Internal("a blob was finished twice".into()))?;
+        let Written { bytes, sha256, head } = writer.finish().await.map_err(Error::Storage)?;
+        Ok(Stored { claim: self, bytes, sha256, image_type: image_type(&head) })
+    }
+}
+
+/// Tells the janitor that bytes still come.
+async fn touch(context: &Context, name: &str) -> Result<(), Error> {
+    let touched =
+        sqlx::query!("update blobs set touched_at = $2 where name = $1 and not doomed", name, now())
+            .execute(&context.db)
+            .await?;
+    if touched.rows_affected() == 0 { Err(took_too_long()) } else { Ok(()) }
+}
+
+/// The error of bytes that came so slowly that the janitor took them for abandoned.
+pub fn took_too_long() -> Error {
+    Error::BodyUnreadable("it took too long")
 }
 
 /// The kinds of image that models take, by their first bytes.
