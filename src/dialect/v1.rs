@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::{View, v2};
 use crate::types::assistant::Assistant;
 use crate::types::message::{
-    Annotation, Attachment, ContentPart, Message, MessageIncompleteReason, MessageStatus, Role, Text,
+    Annotation, ContentPart, Message, MessageIncompleteReason, MessageStatus, Role, Text,
 };
 use crate::types::run::{RequiredAction, Run, RunIncompleteReason, RunStatus, TruncationStrategy};
 use crate::types::run_step::{
@@ -194,7 +194,7 @@ impl View for Message {
             completed_at: self.completed_at,
             role: self.role,
             content: self.content.iter().map(content).collect(),
-            file_ids: file_ids(&self.attachments),
+            file_ids: self.file_ids(),
             metadata: &self.metadata,
         }
     }
@@ -202,17 +202,6 @@ impl View for Message {
     fn v2(&self) -> impl Serialize + '_ {
         v2::message(self)
     }
-}
-
-/// The files of a message, each once: v2 may attach a file once for each tool.
-fn file_ids(attachments: &[Attachment]) -> Vec<&str> {
-    let mut file_ids = Vec::with_capacity(attachments.len());
-    for attachment in attachments {
-        if !file_ids.contains(&attachment.file_id.as_str()) {
-            file_ids.push(attachment.file_id.as_str());
-        }
-    }
-    file_ids
 }
 
 #[derive(Serialize)]

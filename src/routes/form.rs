@@ -82,7 +82,8 @@ fn boundary_of(headers: &HeaderMap) -> Result<String, Error> {
         let found = media_type.chars().take(100).collect();
         return Err(Error::UnsupportedMediaType { found, expected: "multipart/form-data" });
     }
-    multer::parse_boundary(&content_type).map_err(|_| {
+    let boundary = multer::parse_boundary(&content_type).ok().filter(|boundary| !boundary.is_empty());
+    boundary.ok_or_else(|| {
         Invalid::state("The Content-Type of the request is multipart/form-data without a boundary.").into()
     })
 }

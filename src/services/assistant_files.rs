@@ -22,8 +22,10 @@ pub type Times = HashMap<String, i64>;
 /// Files that were once attached and are remembered, as places of cursors.
 const REMEMBERED: usize = 200;
 
-/// Notes the time of files that are new to an assistant.
-pub fn note(times: &mut Times, file_ids: &[String], at: OffsetDateTime) {
+/// Notes the time of files that are new to an assistant, which had those of `before`. Attached anew, a file
+/// is as new.
+pub fn note(times: &mut Times, before: &[String], file_ids: &[String], at: OffsetDateTime) {
+    times.retain(|id, _| before.contains(id) || !file_ids.contains(id));
     let newest = times.values().copied().max().unwrap_or(i64::MIN);
     let at = i64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX);
     let mut next = at.max(newest.saturating_add(1));
@@ -129,11 +131,9 @@ pub async fn create(
                 format!("Assistant {assistant_id} has {FILE_IDS} files already, which is the maximum.");
             return Err(Invalid::field("file_id", "array_above_max_length", message).into());
         }
-        // Attached anew, it is as new.
-        attached.times.remove(file_id);
+        let before = file_ids.clone();
         file_ids.push(file_id.to_owned());
-        let file_ids = file_ids.clone();
-        note(&mut attached.times, &file_ids, now());
+        note(&mut attached.times, &before, file_ids, now());
         store(&mut tx, assistant_id, &attached).await?;
         tx.commit().await?;
     }

@@ -98,7 +98,8 @@ pub async fn create(db: &PgPool, project: &str, request: CreateAssistant) -> Res
         response_format: request.response_format,
     };
     let mut file_times = assistant_files::Times::new();
-    assistant_files::note(&mut file_times, assistant.tool_resources.file_ids(), assistant.created_at);
+    let file_ids = assistant.tool_resources.file_ids();
+    assistant_files::note(&mut file_times, &[], file_ids, assistant.created_at);
     sqlx::query!(
         "insert into assistants (id, project_id, ord, created_at, model, name, description, instructions, tools,
             tool_resources, metadata, temperature, top_p, response_format, reasoning_effort, file_times)
@@ -190,8 +191,9 @@ pub async fn modify(
     assistant.top_p.get_or_insert(1.0);
     request.response_format.apply_or_default(&mut assistant.response_format);
     request.reasoning_effort.apply(&mut assistant.reasoning_effort);
+    let before = assistant.tool_resources.file_ids().to_vec();
     super::apply_resources(&mut *tx, project, request.tool_resources, &mut assistant.tool_resources).await?;
-    assistant_files::note(&mut file_times, assistant.tool_resources.file_ids(), now());
+    assistant_files::note(&mut file_times, &before, assistant.tool_resources.file_ids(), now());
     check_names(&assistant.tools)?;
     sqlx::query!(
         "update assistants set model = $2, name = $3, description = $4, instructions = $5, tools = $6,

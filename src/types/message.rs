@@ -29,6 +29,17 @@ pub struct Message {
 }
 
 impl Message {
+    /// The files that are attached, each once, in their order: the `file_ids` of v1.
+    pub fn file_ids(&self) -> Vec<&str> {
+        let mut ids: Vec<&str> = Vec::new();
+        for attachment in &self.attachments {
+            if !ids.contains(&attachment.file_id.as_str()) {
+                ids.push(&attachment.file_id);
+            }
+        }
+        ids
+    }
+
     pub const OBJECT: &str = "thread.message";
     pub const PREFIX: &str = "msg_";
 }

@@ -4,18 +4,22 @@
 mod support;
 
 mod architecture;
+mod assistant_files;
 mod assistants;
 mod auth;
 mod concurrency;
 mod conformance;
 mod crossing;
 mod dialect;
+mod file_ids;
+mod files;
 mod harness;
 mod headers;
 mod http;
 mod include;
 mod limits;
 mod lists;
+mod message_files;
 mod messages;
 mod plans;
 mod process;
@@ -26,4 +30,5 @@ mod sdk;
 mod streaming;
 mod tenancy;
 mod threads;
+mod uploads;
 mod upstream;

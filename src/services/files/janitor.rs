@@ -9,7 +9,7 @@ use super::stored::ABANDONED;
 use crate::error::Error;
 use crate::services::now;
 
-/// Rows taken at once.
+/// Rows taken at once. Where a statement spells the number out, PostgreSQL plans for so few.
 const BATCH: i64 = 100;
 
 impl Context {
@@ -41,28 +41,46 @@ pub async fn sweep(context: &Context) -> Result<u64, Error> {
 
 /// Deletes files whose time is over; nothing has found them since.
 async fn expire_files(db: &PgPool, at: OffsetDateTime) -> Result<(), Error> {
-    sqlx::query!(
-        "with gone as (delete from files where expires_at <= $1 returning id)
-         update blobs set file_id = null, doomed = true from gone where blobs.file_id = gone.id",
-        at,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    loop {
+        let gone = sqlx::query_scalar!(
+            r#"with due as (
+                select id from files where expires_at <= $1 order by expires_at limit 100 for update skip locked
+             ),
+             gone as (delete from files using due where files.id = due.id returning files.id),
+             orphans as (update blobs set file_id = null, doomed = true from gone where blobs.file_id = gone.id)
+             select count(*) as "count!" from gone"#,
+            at,
+        )
+        .fetch_one(db)
+        .await?;
+        if gone < BATCH {
+            return Ok(());
+        }
+    }
 }
 
 /// Ends uploads whose time is over and takes their parts away.
 async fn expire_uploads(db: &PgPool, at: OffsetDateTime) -> Result<(), Error> {
-    sqlx::query!(
-        "with gone as (
-            update uploads set status = 'expired' where status = 'pending' and expires_at <= $1 returning id
-         )
-         update blobs set upload_id = null, doomed = true from gone where blobs.upload_id = gone.id",
-        at,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    loop {
+        let gone = sqlx::query_scalar!(
+            r#"with due as (
+                select id from uploads where status = 'pending' and expires_at <= $1
+                order by expires_at limit 100 for update skip locked
+             ),
+             gone as (update uploads set status = 'expired' from due where uploads.id = due.id returning uploads.id),
+             orphans as (
+                update blobs set upload_id = null, part_id = null, doomed = true from gone
+                where blobs.upload_id = gone.id
+             )
+             select count(*) as "count!" from gone"#,
+            at,
+        )
+        .fetch_one(db)
+        .await?;
+        if gone < BATCH {
+            return Ok(());
+        }
+    }
 }
 
 /// The object first, then its row: while there is a row, what is left is known.

@@ -93,11 +93,12 @@ pub async fn store(
     limit: u64,
 ) -> Result<Stored, Error> {
     let name = ids::random("", 32);
-    sqlx::query!("insert into blobs (name, touched_at) values ($1, $2)", name, now())
+    let writer = Some(context.blobs.write(&name));
+    // Before the row, so that there is none without it whenever the client leaves.
+    let mut claim = Claim { context: context.clone(), name, kept: false, writer };
+    sqlx::query!("insert into blobs (name, touched_at) values ($1, $2)", claim.name, now())
         .execute(&context.db)
         .await?;
-    let writer = Some(context.blobs.write(&name));
-    let mut claim = Claim { context: context.clone(), name, kept: false, writer };
     let mut touched = Instant::now();
     let mut bytes = std::pin::pin!(bytes);
     while let (Some(chunk), Some(writer)) = (bytes.next().await, &mut claim.writer) {

@@ -12,18 +12,13 @@ use crate::types::message::Message;
 
 /// The message's files, each once.
 fn of(message: &Message) -> Vec<MessageFile> {
-    let mut files: Vec<MessageFile> = Vec::new();
-    for attachment in &message.attachments {
-        if !files.iter().any(|file| file.id == attachment.file_id) {
-            files.push(MessageFile {
-                id: attachment.file_id.clone(),
-                object: MessageFile::OBJECT,
-                created_at: message.created_at,
-                message_id: message.id.clone(),
-            });
-        }
-    }
-    files
+    let files = message.file_ids().into_iter().map(|id| MessageFile {
+        id: id.to_owned(),
+        object: MessageFile::OBJECT,
+        created_at: message.created_at,
+        message_id: message.id.clone(),
+    });
+    files.collect()
 }
 
 /// `listMessageFiles`.

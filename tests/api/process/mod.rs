@@ -5,6 +5,7 @@ mod crashes;
 mod databases;
 mod keys;
 mod signals;
+mod uploads;
 
 use std::time::{Duration, Instant};
 

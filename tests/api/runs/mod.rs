@@ -5,6 +5,7 @@ mod cancel;
 mod create;
 mod expiry;
 mod functions;
+mod images;
 mod limits;
 mod modify;
 mod options;

@@ -8,6 +8,7 @@ pub mod binary;
 pub mod client;
 pub mod conformance;
 pub mod database;
+pub mod form;
 pub mod model;
 pub mod redact;
 pub mod scene;
