@@ -1,0 +1,178 @@
+//! PostgreSQL as the reference: pgbench on the database that Locum works on, and what the server counted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::options::Options;
+use crate::process;
+
+pub struct Postgres {
+    url: String,
+    psql: PathBuf,
+    pgbench: PathBuf,
+    scratch: PathBuf,
+    /// The server's first process.
+    pub postmaster: u32,
+    pub version: String,
+    /// Counts the runs of pgbench: each makes ids of its own.
+    runs: u32,
+}
+
+/// What the server has counted in this database.
+#[derive(Debug, Clone, Copy)]
+pub struct Counters {
+    pub statements: u64,
+    pub writes: u64,
+}
+
+/// A statement for pgbench.
+pub struct Script {
+    path: PathBuf,
+    defines: Vec<(&'static str, String)>,
+}
+
+impl Postgres {
+    pub fn open(options: &Options) -> Result<Self> {
+        let mut postgres = Self {
+            url: options.database_url.clone(),
+            psql: options.psql.clone(),
+            pgbench: options.pgbench.clone(),
+            scratch: options.scratch.clone(),
+            postmaster: 0,
+            version: String::new(),
+            runs: 0,
+        };
+        postgres.version = postgres.sql("show server_version")?;
+        postgres.postmaster = postgres.find_postmaster()?;
+        Ok(postgres)
+    }
+
+    /// The postmaster wrote its process id where its data are.
+    fn find_postmaster(&self) -> Result<u32> {
+        let file = self.sql("select pg_read_file('postmaster.pid')")?;
+        let pid = file.lines().next().context("postmaster.pid is empty")?.trim().parse()?;
+        process::cpu(pid).context("PostgreSQL runs on another machine")?;
+        Ok(pid)
+    }
+
+    /// Executes SQL and returns what it returned, unadorned.
+    pub fn sql(&self, sql: &str) -> Result<String> {
+        let output = Command::new(&self.psql)
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url])
+            // What a measurement asks is not what it measures.
+            .env("PGOPTIONS", "-c pg_stat_statements.track=none -c client_min_messages=warning")
+            .output()
+            .context("psql does not run")?;
+        Ok(text(&output).with_context(|| format!("psql: {sql}"))?.trim_end().to_owned())
+    }
+
+    /// Makes sessions that begin from now on count their statements, or not.
+    pub fn count_statements(&self, yes: bool) -> Result<()> {
+        let database = self.sql("select quote_ident(current_database())")?;
+        if yes {
+            self.sql("create extension if not exists pg_stat_statements")?;
+            self.sql(&format!("alter database {database} set pg_stat_statements.track = 'top'"))?;
+        } else {
+            self.sql(&format!("alter database {database} reset pg_stat_statements.track"))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the statements counted so far, and returns how many transactions have written something. Those
+    /// that only read commit without a trace.
+    pub fn begin_count(&self) -> Result<u64> {
+        self.sql("select pg_stat_statements_reset()")?;
+        self.writes()
+    }
+
+    /// Statements and writing transactions since then. Statements that came less often than `least` are
+    /// others': what the server does by the clock.
+    pub fn end_count(&self, begun: u64, least: u64) -> Result<Counters> {
+        let writes = self.writes()? - begun;
+        let statements = self.sql(&format!(
+            "select coalesce(sum(calls), 0) from pg_stat_statements
+             where dbid = (select oid from pg_database where datname = current_database()) and calls >= {least}"
+        ))?;
+        Ok(Counters { statements: statements.parse()?, writes })
+    }
+
+    fn writes(&self) -> Result<u64> {
+        // Every transaction that writes takes the next number.
+        Ok(self.sql("select pg_snapshot_xmax(pg_current_snapshot())")?.parse()?)
+    }
+
+    /// Writes a script for pgbench; `defines` are its variables beside `n`, a number that no other
+    /// transaction of this client has.
+    pub fn script(&self, name: &str, sql: &str, defines: Vec<(&'static str, String)>) -> Result<Script> {
+        let path = self.scratch.join(format!("{name}.sql"));
+        fs::write(&path, format!("\\set n :n + 1\n{sql}"))?;
+        Ok(Script { path, defines })
+    }
+
+    /// Runs a script in prepared statements, and returns transactions per second.
+    pub fn bench(&mut self, script: &Script, clients: usize, seconds: u64) -> Result<f64> {
+        self.runs += 1;
+        // 18 digits, always.
+        let first = 100_000_000_000_000_000 + u64::from(self.runs) * 1_000_000_000_000;
+        let mut command = Command::new(&self.pgbench);
+        command.args(["--no-vacuum", "--protocol=prepared", "-f"]).arg(&script.path);
+        command.args([format!("--client={clients}"), format!("--time={seconds}"), format!("-Dn={first}")]);
+        command.args(script.defines.iter().map(|(name, value)| format!("-D{name}={value}")));
+        let output = command.arg(&self.url).output().context("pgbench does not run")?;
+        let said = text(&output).context("pgbench")?;
+        let rate =
+            said.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench names no tps")?;
+        let failed = said.lines().find_map(|line| line.strip_prefix("number of failed transactions: "));
+        ensure!(failed.is_none_or(|failed| failed.starts_with("0 ")), "pgbench: failed transactions: {said}");
+        Ok(rate.split_whitespace().next().context("pgbench names no tps")?.parse()?)
+    }
+}
+
+fn text(output: &Output) -> Result<String> {
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{}: {stdout}{stderr}", output.status);
+    Ok(stdout.into_owned())
+}
+
+/// The one query of Locum's build that begins like this and ends like that, with its parameters replaced,
+/// first to last, by what pgbench can make. So the reference is the statement that Locum sends, and stays so.
+pub fn query(queries: &Path, begins: &str, ends: &str, parameters: &[&str]) -> Result<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(queries).with_context(|| format!("{}", queries.display()))? {
+        let file: serde_json::Value = serde_json::from_str(&fs::read_to_string(entry?.path())?)?;
+        let query = file["query"].as_str().context("a file without a query")?;
+        let words: Vec<&str> = query.split_whitespace().collect();
+        let query = words.join(" ");
+        if query.starts_with(begins) && query.ends_with(ends) {
+            found.push(query);
+        }
+    }
+    ensure!(
+        found.len() == 1,
+        "{} statements are like '{begins} … {ends}': say it as the sources do now",
+        found.len()
+    );
+    let mut query = found.remove(0);
+    // Highest first: $1 is the beginning of $10.
+    for (place, parameter) in parameters.iter().enumerate().rev() {
+        query = query.replace(&format!("${}", place + 1), parameter);
+    }
+    ensure!(!query.contains('$'), "the statement has more parameters than {}: {query}", parameters.len());
+    Ok(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.sqlx");
+
+    #[test]
+    fn a_query_that_is_not_there_is_an_error() {
+        let error = query(Path::new(QUERIES), "select nothing", "", &[]).unwrap_err();
+        assert!(error.to_string().starts_with("0 statements"), "{error}");
+    }
+}
