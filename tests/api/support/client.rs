@@ -164,7 +164,13 @@ impl Client {
         const INTERVAL: Duration = Duration::from_millis(20);
         let mut run = run.clone();
         for _ in 0..PATIENCE.as_millis() / INTERVAL.as_millis() {
-            run = self.reload(&run).await;
+            let answer = self.get(&run_path(&run)).await;
+            if answer.status == 503 {
+                // A busy machine; SDKs try again as well.
+                tokio::time::sleep(INTERVAL).await;
+                continue;
+            }
+            run = answer.ok();
             let now = run["status"].as_str().expect("a run has a status");
             if now == status {
                 return run;
