@@ -110,11 +110,12 @@ impl Blobs {
             .build()
             .map_err(|error| Error::Unusable(one_line(&error)))?;
         let blobs = Self { store: Arc::new(store), prefix, folder: None, part: S3_PART };
-        // To ask for an object would not do: that one is missing and that the bucket is look the same.
-        match blobs.store.list(Some(&blobs.prefix)).next().await {
-            None | Some(Ok(_)) => Ok(blobs),
-            Some(Err(error)) => Err(Error::Unusable(one_line(&error))),
-        }
+        // What a server does, and nothing that needs a right beyond it: listing is one more.
+        let probe = blobs.location(&ids::random("locum-probe-", 12));
+        let unusable = |error| Error::Unusable(one_line(&error));
+        blobs.store.put(&probe, PutPayload::new()).await.map_err(unusable)?;
+        blobs.store.delete(&probe).await.map_err(unusable)?;
+        Ok(blobs)
     }
 
     fn location(&self, name: &str) -> Location {
