@@ -19,12 +19,12 @@ async fn a_client_that_never_finishes_the_head_of_its_request_is_given_up() {
     let app = impatient().await;
     for head in ["", "G", "GET /v1/assistants HTTP/1.1\r\n", "GET /v1/assistants HTTP/1.1\r\nHost: x\r\nA: "]
     {
-        let mut wire = Wire::open(&app).await;
+        let mut wire = Wire::open(&app.url).await;
         wire.write(head).await;
         assert_eq!(wire.read_to_end().await, b"", "{head}");
     }
     // Neither is one that sends it byte by byte: the head as a whole has its time.
-    let wire = Wire::open(&app).await;
+    let wire = Wire::open(&app.url).await;
     assert_eq!(wire.drip(b'A', Duration::from_millis(50)).await, b"");
     assert_eq!(app.v2().get("/assistants").await.status, 200);
 }
@@ -32,7 +32,7 @@ async fn a_client_that_never_finishes_the_head_of_its_request_is_given_up() {
 #[tokio::test]
 async fn a_connection_is_kept_for_another_request_and_then_closed() {
     let app = impatient().await;
-    let mut wire = Wire::open(&app).await;
+    let mut wire = Wire::open(&app.url).await;
     for _ in 0..2 {
         wire.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
         wire.read_until(r#"{"status":"ok"}"#).await;
@@ -51,7 +51,7 @@ async fn a_body_that_stops_is_a_408() {
         "Content-Length: 100\r\n\r\n{\"model\":",
         "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"mod",
     ] {
-        let mut wire = Wire::open(&app).await;
+        let mut wire = Wire::open(&app.url).await;
         wire.write(&head).await;
         wire.write(rest).await;
         let reply = String::from_utf8(wire.read_to_end().await).expect("UTF-8");

@@ -14,7 +14,7 @@ use crate::support::client::{Answer, Client, id};
 use crate::support::database::TestDatabase;
 use crate::support::scene::{text, word};
 
-const MIB: usize = 1024 * 1024;
+pub const MIB: usize = 1024 * 1024;
 const BODY_LIMIT: usize = 16 * MIB;
 
 /// What eight of the worst bodies at once may add to the server's memory: 16 MiB each, and what is made
@@ -27,6 +27,11 @@ fn memory(server: &Server, name: &str) -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the figure is there");
     let kib: usize = line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().expect("a number of KiB");
     kib * 1024
+}
+
+/// What the server holds of the machine's memory, in bytes.
+pub fn resident(server: &Server) -> usize {
+    memory(server, "VmRSS")
 }
 
 /// A body of the full length that holds as many of these as fit.
@@ -47,7 +52,7 @@ async fn eight_bodies_of_tiny_values_at_once_take_a_bounded_memory() {
     let server = Server::start(&[("DATABASE_URL", &database.url()), ("LOCUM_API_KEYS", KEY)]);
     let client = server.client(KEY);
     client.get("/assistants").await.ok();
-    let before = memory(&server, "VmRSS");
+    let before = resident(&server);
     for item in ["0,", "{},", r#"{"a":0},"#, "[0],"] {
         let body = full_of(item);
         let answers = join_all((0..8).map(|_| post(&client, "/assistants", body.clone()))).await;

@@ -5,23 +5,35 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::TestApp;
-
 /// How long the server may take to answer or to close.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection to the server.
 pub struct Wire(TcpStream);
 
+/// A reply as it came.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    head: String,
+    pub body: Vec<u8>,
+}
+
 impl Wire {
-    pub async fn open(app: &TestApp) -> Self {
-        let address = app.url.strip_prefix("http://").expect("an http:// URL");
+    /// `url` is the server's.
+    pub async fn open(url: &str) -> Self {
+        let address = url.strip_prefix("http://").expect("an http:// URL");
         Self(TcpStream::connect(address).await.expect("the server accepts"))
     }
 
     /// Writes; a server that has answered and closed already is no failure of the test.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref()).await;
+    }
+
+    /// Ends the client's side of the connection.
+    pub async fn finish(&mut self) {
+        let _ = self.0.shutdown().await;
     }
 
     /// Reads until this has come.
@@ -32,6 +44,15 @@ impl Wire {
             let read = read.expect("the server is silent").expect("the connection holds");
             assert_ne!(read, 0, "the server closed after {:?}", String::from_utf8_lossy(&bytes));
         }
+    }
+
+    /// All that comes until the server closes.
+    pub async fn read_to_end(mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // A connection that is reset has ended as well.
+        let read = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await;
+        assert!(read.is_ok(), "the server does not close: {:?}", String::from_utf8_lossy(&bytes));
+        bytes
     }
 
     /// Writes one byte after the other until the server closes; returns what it said.
@@ -48,18 +69,46 @@ impl Wire {
         assert!(read.is_ok(), "the server does not close: {:?}", String::from_utf8_lossy(&bytes));
         bytes
     }
+}
 
-    /// Ends the client's side of the connection.
-    pub async fn finish(&mut self) {
-        let _ = self.0.shutdown().await;
+impl Reply {
+    /// The last reply of a connection; none where the server said nothing.
+    pub fn parse(mut bytes: &[u8]) -> Option<Self> {
+        loop {
+            let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+            let head = String::from_utf8(bytes[..end].to_vec()).expect("the head of a reply is ASCII");
+            let body = &bytes[end + 4..];
+            let status = head.get(9..12).and_then(|digits| digits.parse().ok()).expect("a status line");
+            if status == 100 {
+                bytes = body;
+                continue;
+            }
+            let mut reply = Self { status, head, body: body.to_vec() };
+            if reply.header("transfer-encoding") == Some("chunked") {
+                reply.body = unchunked(body);
+            }
+            return Some(reply);
+        }
     }
 
-    /// All that comes until the server closes.
-    pub async fn read_to_end(mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        // A connection that is reset has ended as well.
-        let read = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await;
-        assert!(read.is_ok(), "the server does not close: {:?}", String::from_utf8_lossy(&bytes));
-        bytes
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        lines.into_iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
+}
+
+/// A body in chunks (RFC 9112, 7.1), without its frames.
+fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = bytes.windows(2).position(|window| window == b"\r\n") {
+        let size = std::str::from_utf8(&bytes[..end]).ok();
+        let size =
+            size.and_then(|digits| usize::from_str_radix(digits, 16).ok()).expect("the size of a chunk");
+        if size == 0 {
+            break;
+        }
+        body.extend_from_slice(&bytes[end + 2..end + 2 + size]);
+        bytes = &bytes[end + 2 + size + 2..];
+    }
+    body
 }
