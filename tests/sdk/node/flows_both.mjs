@@ -400,10 +400,11 @@ flow('errors', async () => {
     /^Incorrect API key provided: (?!lk_wrongwrongwrong)/,
     { code: 'invalid_api_key' },
   );
+  // v1 takes booleans and numbers.
   await rejects(
-    () => assistants.create({ model, metadata: { k: true } }),
+    () => assistants.create({ model, metadata: { k: ['a'] } }),
     OpenAI.BadRequestError,
-    /^Invalid type for 'metadata\.k': expected a string, but got a boolean instead\.$/,
+    /^Invalid type for 'metadata\.k': expected a string, but got an array instead\.$/,
     { code: 'invalid_type', param: 'metadata.k' },
   );
   await rejects(
