@@ -6,13 +6,14 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 .DEFAULT_GOAL := help
 # Two cargo commands at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: run test test-clients test-conformance check lint fmt sqlx sqlx-check bench clean help tools
+.PHONY: run test test-clients test-conformance check lint fmt sqlx sqlx-check bench measure-files clean help tools
 
 run: ## build and start Locum, with a demo model where LOCUM_MODEL_URL is unset, and show what to type next
 	@exec scripts/run
 
 test: tools ## run all tests, those that drive the official SDKs included
 	@if [ -x scripts/sdk-environments ]; then scripts/sdk-environments; fi
+	scripts/s3-environment
 	cargo test --locked --doc
 	scripts/with-postgres cargo test --locked --lib --bins --tests
 
@@ -48,6 +49,9 @@ sqlx-check: tools
 
 bench: ## measure the performance budget, for about ten minutes, and put the table into bench/README.md
 	@exec bench/run
+
+measure-files: tools ## upload and download 512 MiB and print what the server takes of memory
+	scripts/measure-files
 
 clean: ## remove what was built
 	cargo clean

@@ -31,6 +31,16 @@ async fn wait_for_bytes(folder: &std::path::Path, least: u64) {
     panic!("the bytes are not on disk: {:?}", stored(folder));
 }
 
+async fn wait_for_rows(db: &sqlx::PgPool, count: i64) {
+    for _ in 0..500 {
+        if blob_rows(db).await == count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{} rows in place of {count}", blob_rows(db).await);
+}
+
 #[tokio::test]
 async fn a_kill_in_the_middle_of_an_upload_leaves_no_file_and_the_janitor_removes_the_rest() {
     let database = TestDatabase::create();
@@ -48,10 +58,11 @@ async fn a_kill_in_the_middle_of_an_upload_leaves_no_file_and_the_janitor_remove
         |length: usize| Form::new().text("purpose", "user_data").file("file", "a.bin", noise(length)).cut();
     let sockets = [begin(&server, &form(20_000_000)).await, begin(&server, &form(1_000)).await];
     wait_for_bytes(database.files(), 3_000_000 + 3 + 15_000_000).await;
+    let db = database.pool().await;
+    wait_for_rows(&db, 4).await;
     server.kill();
     drop(sockets);
 
-    let db = database.pool().await;
     let count = stored(database.files()).len();
     assert_eq!((count, blob_rows(&db).await), (3, 4), "what is left: {:?}", stored(database.files()));
     let mut server = Server::start(&settings);
@@ -66,13 +77,8 @@ async fn a_kill_in_the_middle_of_an_upload_leaves_no_file_and_the_janitor_remove
     // What is deleted makes the janitor look.
     let other = client.upload("other", "user_data", "other").await;
     client.delete(&format!("/files/{}", id(&other))).await.ok();
-    for _ in 0..500 {
-        if blob_rows(&db).await == 2 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!((stored(database.files()).len(), blob_rows(&db).await), (2, 2));
+    wait_for_rows(&db, 2).await;
+    assert_eq!(stored(database.files()).len(), 2);
     db.close().await;
     server.wait_for_line("removed what is no file");
 
