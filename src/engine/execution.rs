@@ -431,7 +431,8 @@ impl Execution<'_> {
                 (RunStatus::Expired, RunStepStatus::Expired, MessageIncompleteReason::RunExpired, None)
             }
             Stop::Failed(error) => {
-                tracing::warn!(run.id = self.leased.run.id, reason = error.message, "a run failed");
+                // Its message may repeat what the model was asked; `last_error` has it.
+                tracing::warn!(run.id = self.leased.run.id, code = error.code.as_str(), "a run failed");
                 (RunStatus::Failed, RunStepStatus::Failed, MessageIncompleteReason::RunFailed, Some(error))
             }
         };

@@ -121,7 +121,7 @@ pub async fn create(
     assistant_id: &str,
     file_id: &str,
 ) -> Result<AssistantFile, Error> {
-    let mut tx = db.begin().await?;
+    let mut tx = super::begin(db).await?;
     let mut attached = lock(&mut tx, project, assistant_id).await?;
     files::check_exist(&mut *tx, project, std::iter::once(file_id)).await?;
     if !attached.has(file_id) {
@@ -181,7 +181,7 @@ pub async fn get(
 
 /// `deleteAssistantFile`: the file itself stays.
 pub async fn delete(db: &PgPool, project: &str, assistant_id: &str, file_id: &str) -> Result<Deleted, Error> {
-    let mut tx = db.begin().await?;
+    let mut tx = super::begin(db).await?;
     let mut attached = lock(&mut tx, project, assistant_id).await?;
     if !attached.has(file_id) {
         return Err(not_found(file_id));

@@ -171,7 +171,7 @@ pub async fn modify(
     id: &str,
     request: ModifyAssistant,
 ) -> Result<Assistant, Error> {
-    let mut tx = db.begin().await?;
+    let mut tx = super::begin(db).await?;
     let row =
         select!("where id = $1 and project_id = $2 for update", id, project).fetch_optional(&mut *tx).await?;
     let row = row.ok_or_else(|| not_found(id))?;

@@ -13,11 +13,11 @@ pub mod threads;
 pub mod uploads;
 
 use serde::Serialize;
-use sqlx::PgExecutor;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
+use sqlx::{PgExecutor, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 
 use crate::error::Error;
@@ -41,6 +41,15 @@ impl<T: Serialize> sqlx::Encode<'_, sqlx::Postgres> for AsJson<T> {
         buffer.extend_from_slice(&serde_json::to_vec(&self.0)?);
         Ok(IsNull::No)
     }
+}
+
+/// Begins a transaction. In a task of its own: sqlx does not take back a `begin` that is dropped half way (a
+/// handler is, when its client leaves), and whoever got that connection next would work in a transaction
+/// that nobody ever commits.
+pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
+    let db = db.clone();
+    let begun = tokio::spawn(async move { db.begin().await }).await;
+    Ok(begun.map_err(|error| Error::Internal(error.to_string()))??)
 }
 
 /// Now, to the microsecond that PostgreSQL keeps.

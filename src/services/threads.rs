@@ -56,7 +56,7 @@ pub async fn create(db: &PgPool, project: &str, request: CreateThread) -> Result
         let mut connection = db.acquire().await?;
         return Ok(insert(&mut connection, project, request).await?.0);
     }
-    let mut tx = db.begin().await?;
+    let mut tx = super::begin(db).await?;
     let (thread, _) = insert(&mut tx, project, request).await?;
     tx.commit().await?;
     Ok(thread)
@@ -120,7 +120,7 @@ pub async fn check_exists(db: impl PgExecutor<'_>, project: &str, id: &str) -> R
 
 /// `modifyThread`.
 pub async fn modify(db: &PgPool, project: &str, id: &str, request: ModifyThread) -> Result<Thread, Error> {
-    let mut tx = db.begin().await?;
+    let mut tx = super::begin(db).await?;
     let row =
         select!("where id = $1 and project_id = $2 for update", id, project).fetch_optional(&mut *tx).await?;
     let mut thread: Thread = row.ok_or_else(|| not_found(id))?.into();
@@ -162,7 +162,7 @@ const DELETE_ATTEMPTS: u32 = 5;
 /// Deletes the row and all that hangs on it; returns the live run. The run is locked before its thread,
 /// as the engine does (see `runs`).
 async fn delete_row(db: &PgPool, project: &str, id: &str) -> Result<Option<Option<String>>, Error> {
-    let mut tx = db.begin().await?;
+    let mut tx = super::begin(db).await?;
     sqlx::query!(
         "select id from runs where thread_id = $1 and project_id = $2 and live for update",
         id,

@@ -145,7 +145,7 @@ pub async fn add_part(
         upload_id: id.to_owned(),
     };
     let bytes = files::bytes(stored.bytes)?;
-    let mut tx = context.db.begin().await?;
+    let mut tx = super::begin(&context.db).await?;
     // It is not completed or cancelled meanwhile, and its parts are counted one by one.
     let status = lock(&mut tx, project, id).await?.status()?;
     if status != UploadStatus::Pending {
@@ -218,7 +218,7 @@ pub async fn complete(
         let parts = parts_of(&context.db, id).await?;
         check_md5(context, &in_order(parts, &request.part_ids)?, md5).await?;
     }
-    let mut tx = context.db.begin().await?;
+    let mut tx = super::begin(&context.db).await?;
     let row = lock(&mut tx, project, id).await?;
     let status = row.status()?;
     if status != UploadStatus::Pending {
@@ -258,7 +258,7 @@ pub async fn complete(
 
 /// `cancelUpload`: its parts are taken away.
 pub async fn cancel(context: &Context, project: &str, id: &str) -> Result<Upload, Error> {
-    let mut tx = context.db.begin().await?;
+    let mut tx = super::begin(&context.db).await?;
     let row = lock(&mut tx, project, id).await?;
     let status = row.status()?;
     if status != UploadStatus::Pending {

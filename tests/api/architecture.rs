@@ -109,6 +109,19 @@ fn a_violation_is_found_wherever_it_hides() {
     );
 }
 
+/// A `begin` that is dropped half way leaves its connection in a transaction (see `services::begin`).
+#[test]
+fn transactions_begin_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    sources(&root.join("src"), &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a source is readable");
+        let most = usize::from(file.ends_with("services/mod.rs"));
+        assert_eq!(text.matches(".begin()").count(), most, "{}", file.display());
+    }
+}
+
 #[test]
 fn words_that_are_no_paths_are_passed_over() {
     let text = r##"

@@ -90,7 +90,7 @@ pub async fn create(
     request: CreateFile,
     stored: Stored,
 ) -> Result<File, Error> {
-    let mut tx = context.db.begin().await?;
+    let mut tx = crate::services::begin(&context.db).await?;
     let file = insert(&mut *tx, project, request, bytes(stored.bytes)?, stored.image_type).await?;
     let owned = sqlx::query!(
         "update blobs set file_id = $2, bytes = $3, sha256 = $4, image_type = $5 where name = $1 and not doomed",

@@ -411,7 +411,7 @@ pub async fn modify(
     id: &str,
     request: ModifyMessage,
 ) -> Result<Message, Error> {
-    let mut tx = db.begin().await?;
+    let mut tx = crate::services::begin(db).await?;
     let row = select!(
         "",
         "messages where id = $1 and thread_id = $2 and project_id = $3 for update",

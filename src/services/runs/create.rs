@@ -80,7 +80,7 @@ pub async fn create_thread_and_run(
     let has_user_message = thread.messages.iter().any(|message| message.role == Role::User);
     let stream = run.stream;
 
-    let mut tx = context.db.begin().await?;
+    let mut tx = crate::services::begin(&context.db).await?;
     if let Some(resources) = &run.tool_resources {
         assistants::check_resources(&mut *tx, project, resources).await?;
     }
@@ -112,7 +112,7 @@ async fn store(
     if messages.is_empty() {
         return insert(&context.db, leased, first, node).await;
     }
-    let mut tx = context.db.begin().await?;
+    let mut tx = crate::services::begin(&context.db).await?;
     let inserted = insert(&mut *tx, leased, first, node).await?;
     if inserted.is_some() {
         messages::insert(&mut *tx, &leased.project, messages).await?;

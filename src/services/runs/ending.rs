@@ -17,7 +17,7 @@ use crate::types::{LastError, LastErrorCode};
 /// `cancelRun`. A worker ends the run itself, within moments; a run without one is cancelled here, and
 /// the reply says `cancelling` all the same.
 pub async fn cancel(context: &Context, project: &str, thread_id: &str, id: &str) -> Result<Run, Error> {
-    let mut tx = context.db.begin().await?;
+    let mut tx = crate::services::begin(&context.db).await?;
     let Some(leased) = lock(&mut *tx, project, thread_id, id).await? else {
         drop(tx);
         return Err(absent(&context.db, project, thread_id, id).await?);
@@ -105,7 +105,7 @@ struct Ended {
 /// Ends a run that nobody works on, or that this lease has not begun to work on. Nothing happens when
 /// another worker has it by now or it has ended.
 pub async fn end(context: &Context, id: &str, end: End, lease: Option<i64>) -> Result<(), Error> {
-    let mut tx = context.db.begin().await?;
+    let mut tx = crate::services::begin(&context.db).await?;
     let ended = end_in(&mut tx, id, end, lease).await?;
     tx.commit().await?;
     if let Some(ended) = ended {

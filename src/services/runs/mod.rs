@@ -304,7 +304,7 @@ pub async fn modify(
     id: &str,
     request: ModifyRun,
 ) -> Result<Run, Error> {
-    let mut tx = db.begin().await?;
+    let mut tx = crate::services::begin(db).await?;
     let Some(leased) = lock(&mut *tx, project, thread_id, id).await? else {
         drop(tx);
         return Err(absent(db, project, thread_id, id).await?);

@@ -20,7 +20,7 @@ pub async fn submit_tool_outputs(
     id: &str,
     request: SubmitToolOutputs,
 ) -> Result<Created, Error> {
-    let mut tx = context.db.begin().await?;
+    let mut tx = crate::services::begin(&context.db).await?;
     let Some(mut leased) = lock(&mut *tx, project, thread_id, id).await? else {
         drop(tx);
         return Err(absent(&context.db, project, thread_id, id).await?);

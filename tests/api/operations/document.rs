@@ -71,7 +71,7 @@ For each operation, in each contract that has it:
 - **success**: a valid request, with every field that the contract documents, is a 200 that shows this object;
 - **401**: without a key, and with a wrong one, which is shown masked;
 - **404**: each id of the request in turn was never given out;
-- **400**: one request that is wrong, its message, `param` and `code` compared; every limit and type of every field is in `tests/api/limits.rs`;
+- **400**: one request that is wrong, its message, `param` and `code` compared; every limit and type of every field is in `tests/api/limits`;
 - **tenancy**: what the key of another project sees.
 
 Not in the table: `chat/completions`, `embeddings`, `models` and vector stores, which Locum does not serve yet.

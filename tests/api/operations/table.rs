@@ -124,8 +124,8 @@ const NO_LIMIT: Refused = refused(
 );
 
 const NO_METADATA: Refused = refused(
-    How::Body(Body::Json(r#"{"metadata": {"k": true}}"#)),
-    "Invalid type for 'metadata.k': expected a string, but got a boolean instead.",
+    How::Body(Body::Json(r#"{"metadata": {"k": ["v"]}}"#)),
+    "Invalid type for 'metadata.k': expected a string, but got an array instead.",
     Some("metadata.k"),
     Some("invalid_type"),
 );

@@ -6,4 +6,5 @@ mod everything;
 mod memory;
 mod odd;
 mod secrets;
+mod transactions;
 mod wire;
