@@ -2,7 +2,7 @@
 //!
 //! A blob appears under its name only when it is whole and on disk: a folder gets it by fsync and rename, S3
 //! by completing a multipart upload. What a killed server leaves of an unfinished one is removed with
-//! [`Blobs::remove`]; on S3 a lifecycle rule of the bucket ends unfinished multipart uploads.
+//! `Blobs::remove`; on S3 a lifecycle rule of the bucket ends unfinished multipart uploads.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -91,3 +91,31 @@ async fn a_header_without_an_end_is_not_gathered() {
     assert!(growth < 16 * 1024, "{growth} KiB more");
     server.stop();
 }
+
+#[tokio::test]
+async fn downloads_that_nobody_reads_hold_neither_memory_nor_connections_to_the_database() {
+    let database = TestDatabase::create();
+    let files = format!("file://{}", database.files().display());
+    let server = Server::start(&[
+        ("DATABASE_URL", &database.url()),
+        ("LOCUM_API_KEYS", KEY),
+        ("LOCUM_FILES_URL", &files),
+        ("LOCUM_DATABASE_CONNECTIONS", "2"),
+    ]);
+    let client = server.client(KEY);
+    let bytes = noise(24 * MIB);
+    let file = client.upload("large.bin", "user_data", &bytes).await;
+    forget_peak(&server);
+    let before = peak(&server);
+    let mut stalled = Vec::new();
+    for _ in 0..24 {
+        let request = client.request(Method::GET, &format!("/files/{}/content", id(&file)));
+        stalled.push(request.send().await.expect("the server answers"));
+    }
+    // Others are served meanwhile.
+    assert!(client.download(&file).await.bytes == bytes);
+    let growth = peak(&server) - before;
+    assert!(growth < 48 * 1024, "{growth} KiB more for 24 downloads of 24 MiB");
+    drop(stalled);
+    server.stop();
+}
