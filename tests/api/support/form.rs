@@ -9,6 +9,7 @@ use sqlx::PgPool;
 
 use super::TestApp;
 use super::client::{Answer, Client, id};
+use super::conformance;
 
 pub const BOUNDARY: &str = "----locum-tests-7MA4YWxkTrZu0gW";
 
@@ -110,10 +111,11 @@ impl Client {
     /// The content of a file.
     pub async fn download(&self, file: &Value) -> Download {
         let request = self.request(Method::GET, &format!("/files/{}/content", id(file)));
-        let response = request.send().await.expect("the server answers");
-        let (status, headers) = (response.status(), response.headers().clone());
+        let (asked, response) = self.exchange(request).await;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.expect("the file arrives whole").to_vec();
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&bytes));
+        conformance::check_reply(&asked, status, &headers, "");
         Download { headers, bytes }
     }
 }
