@@ -144,10 +144,6 @@ impl FromRequest<AppState> for Body {
     }
 }
 
-/// Bytes of a body too large that are read and thrown away: a client that is still writing when the
-/// connection closes would see a broken pipe in place of the 413.
-const DISCARDED: usize = 4 * BODY_LIMIT;
-
 /// A body of up to so many bytes is read at once, whatever else is read.
 const SMALL: usize = 256 * 1024;
 
@@ -155,25 +151,18 @@ const SMALL: usize = 256 * 1024;
 /// for it before they are read on, so that many large bodies cost time and not memory.
 static ROOM: Semaphore = Semaphore::const_new(8 * BODY_LIMIT / 1024);
 
-/// Reads a body of at most [`BODY_LIMIT`] and what room it took. What is over it is read on and thrown
-/// away, within bounds: a client that is still writing would see a broken connection instead of the 413.
+/// Reads a body of at most [`BODY_LIMIT`], and what room it took.
 async fn read(request: Request) -> Result<(Bytes, Option<SemaphorePermit<'static>>), Error> {
     // Unknown where the body comes in chunks.
     let announced = request.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
     let expected = announced.unwrap_or(BODY_LIMIT);
     let mut body = request.into_body().into_data_stream();
     let (mut bytes, mut room) = (BytesMut::new(), None);
-    let mut over = 0;
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(unreadable)?;
         let length = bytes.len() + chunk.len();
-        if over > 0 || expected.max(length) > BODY_LIMIT {
-            (bytes, room) = (BytesMut::new(), None);
-            over += chunk.len();
-            if over > DISCARDED {
-                break;
-            }
-            continue;
+        if expected.max(length) > BODY_LIMIT {
+            return Err(Error::BodyTooLarge { limit: BODY_LIMIT });
         }
         if room.is_none() && length > SMALL {
             room = Some(room_for(expected).await?);
@@ -181,7 +170,7 @@ async fn read(request: Request) -> Result<(Bytes, Option<SemaphorePermit<'static
         }
         bytes.extend_from_slice(&chunk);
     }
-    if over > 0 { Err(Error::BodyTooLarge { limit: BODY_LIMIT }) } else { Ok((bytes.freeze(), room)) }
+    Ok((bytes.freeze(), room))
 }
 
 /// Why the rest of a body does not come.

@@ -10,6 +10,7 @@ mod health;
 mod message_files;
 mod messages;
 mod reply;
+mod rest;
 mod run_steps;
 mod runs;
 mod threads;
@@ -51,7 +52,8 @@ pub fn router(state: AppState, cors_origins: &[String]) -> Router {
         .fallback(unknown_url)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(state.clone(), authenticate))
-        .layer(CatchPanicLayer::custom(after_panic));
+        .layer(CatchPanicLayer::custom(after_panic))
+        .layer(middleware::from_fn(rest::read_rest));
     if !cors_origins.is_empty() {
         router = router.layer(cors(cors_origins));
     }

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::wire::Wire;
+use super::wire::{Reply as WireReply, Wire};
 use crate::support::app::KEY;
 use crate::support::client::id;
 use crate::support::{Reply, TestApp};
 
-/// A server that waits half a second for its clients.
+/// A server that waits a second for its clients.
 async fn impatient() -> TestApp {
-    TestApp::builder().argument("--client-seconds", 0.5).start().await
+    TestApp::builder().argument("--client-seconds", 1).start().await
 }
 
 #[tokio::test]
@@ -76,10 +76,52 @@ async fn a_silent_reply_is_no_silent_client() {
     let path = format!("/threads/{}/runs", id(&thread));
     let stream = client.stream(&path, json!({"assistant_id": id(&assistant)})).await;
     gate.reached().await;
-    // Three times the patience with clients, for a server that must not use it here.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // Twice the patience with clients, which is for what they owe.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     gate.open();
     let events = stream.rest().await;
     assert_eq!(events.last().map(|event| event.name.as_str()), Some("thread.run.completed"));
     app.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_seen_by_a_client_that_is_still_writing() {
+    let app = TestApp::start().await;
+    let length = 8 * 1024 * 1024;
+    let request = |line: &str, key: &str| {
+        format!(
+            "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    for (line, key, status) in [
+        ("POST /v1/assistants", "lk_wrong_key_of_nobody", 401),
+        ("POST /v1/nothing", KEY, 404),
+        ("PUT /v1/assistants", KEY, 405),
+        ("GET /v1/assistants/asst_x", KEY, 404),
+        ("GET /v1/assistants", KEY, 200),
+        ("POST /v1/assistants/%ff", KEY, 400),
+        ("POST /v1/files", KEY, 415),
+    ] {
+        let bytes = [request(line, key).as_bytes(), &vec![b' '; length]].concat();
+        let reply = Wire::open(&app.url).await.exchange(bytes).await;
+        let reply = reply.unwrap_or_else(|error| panic!("{line}: {error}"));
+        let reply = WireReply::parse(&reply).expect("a reply");
+        assert_eq!(reply.status, status, "{line}");
+        let body: Value = serde_json::from_slice(&reply.body).expect("the reply is whole");
+        assert_eq!(body["error"].is_null(), status == 200, "{line}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_writes_is_refused_at_once() {
+    let app = TestApp::start().await;
+    let mut wire = Wire::open(&app.url).await;
+    wire.write(
+        "POST /v1/assistants HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n\
+         Content-Length: 1000\r\n\r\n",
+    )
+    .await;
+    let said = String::from_utf8(wire.read_to_end().await).expect("UTF-8");
+    assert!(said.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{said}");
 }

@@ -31,6 +31,14 @@ impl Wire {
         let _ = self.0.write_all(bytes.as_ref()).await;
     }
 
+    /// Writes and reads to the end, without the connection breaking meanwhile.
+    pub async fn exchange(mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<Vec<u8>> {
+        self.0.write_all(bytes.as_ref()).await?;
+        let mut reply = Vec::new();
+        tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut reply)).await??;
+        Ok(reply)
+    }
+
     /// Ends the client's side of the connection.
     pub async fn finish(&mut self) {
         let _ = self.0.shutdown().await;
