@@ -99,19 +99,29 @@ mod scripted {
     }
 }
 
-/// A real model is slow, so there is one test, in which one client follows the other.
-#[tokio::test]
-#[ignore = "make test-clients MODEL=real runs it"]
-async fn every_client_runs_its_flows_with_a_real_model() {
-    let url = std::env::var("LOCUM_TEST_CLIENTS_MODEL")
-        .expect("LOCUM_TEST_CLIENTS_MODEL is the base URL of a model, up to and with /v1");
-    let clients = [PYTHON_NEW, PYTHON_V1, NODE, NODE_V1, NODE_NEWEST, LANGCHAIN, LLAMAINDEX, ASYNC_OPENAI];
-    for program in clients {
-        eprintln!("{} with the model at {url}", program.environment);
-        let app = TestApp::builder().argument("--model-url", &url).start().await;
-        let printed = run_flows(&program, &app, false);
-        eprint!("{printed}");
-        app.stop().await;
+/// A real model is slow, so these run one after the other.
+mod real {
+    use super::*;
+
+    macro_rules! with_a_real_model {
+        ($($name:ident: $program:expr),+ $(,)?) => {$(
+            #[tokio::test]
+            #[ignore = "make test-clients MODEL=real runs it"]
+            async fn $name() {
+                super::with_a_real_model(&$program).await;
+            }
+        )+};
+    }
+
+    with_a_real_model! {
+        python_new: PYTHON_NEW,
+        python_v1: PYTHON_V1,
+        node: NODE,
+        node_v1: NODE_V1,
+        node_newest: NODE_NEWEST,
+        langchain: LANGCHAIN,
+        llamaindex: LLAMAINDEX,
+        async_openai: ASYNC_OPENAI,
     }
 }
 
@@ -119,6 +129,14 @@ async fn with_the_scripted_model(program: &Program) {
     let app = TestApp::start().await;
     let printed = run_flows(program, &app, true);
     assert!(!printed.contains("skip "), "{} left a flow out: {printed}", program.environment);
+    app.stop().await;
+}
+
+async fn with_a_real_model(program: &Program) {
+    let url = std::env::var("LOCUM_TEST_CLIENTS_MODEL")
+        .expect("LOCUM_TEST_CLIENTS_MODEL is the base URL of a model, up to and with /v1");
+    let app = TestApp::builder().argument("--model-url", url).start().await;
+    eprint!("{}:\n{}", program.environment, run_flows(program, &app, false));
     app.stop().await;
 }
 

@@ -71,7 +71,7 @@ TWO_CALLS = "call get_weather and call get_time"
 
 def an_assistant(kind, tools=(), **fields):
     """An assistant of the class, which asks for a run's state twenty times a second."""
-    return kind.create_assistant(
+    assistant = kind.create_assistant(
         name="langchain assistant",
         instructions="Answer in one short sentence.",
         tools=list(tools),
@@ -79,6 +79,14 @@ def an_assistant(kind, tools=(), **fields):
         check_every_ms=50,
         **fields,
     )
+    calm(assistant)
+    return assistant
+
+
+def calm(assistant):
+    """A small real model rambles at its usual temperature, and the classes bound no run."""
+    if not SCRIPTED:
+        beta.assistants.update(assistant.assistant_id, temperature=0)
 
 
 def text(messages):
@@ -285,6 +293,7 @@ async def async_invoked():
             async_client=aclient,
             check_every_ms=50,
         )
+        calm(assistant)
         messages = await assistant.ainvoke({"content": GREETING})
         text(messages)
         text(await assistant.ainvoke({"content": GREETING, "thread_id": messages[0].thread_id}))

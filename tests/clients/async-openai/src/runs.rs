@@ -24,7 +24,7 @@ pub async fn polled(scene: &Scene) {
     assert_eq!(run.tool_choice, Some(AssistantsApiToolChoiceOption::Auto));
     let run = scene.wait(&run).await;
     scene.assert_said(&run, SCRIPTED_TEXT).await;
-    assert_eq!(runs.list().await.expect("the runs").data, [run.clone()]);
+    assert_eq!(runs.list().await.expect("the runs").data.as_slice(), std::slice::from_ref(&run));
 
     let steps = steps_of(scene, &run.thread_id, &run.id).await;
     let [step] = &steps[..] else { panic!("{steps:#?}") };
