@@ -221,8 +221,12 @@ async fn check_has_prompt(
         return Ok(());
     }
     let thread_id = &leased.run.thread_id;
+    if messages::history::any_of_user(db, thread_id).await? {
+        // Whether the thread is this project's, the insert asks.
+        return Ok(());
+    }
     threads::check_exists(db, &leased.project, thread_id).await?;
-    if messages::history::any_of_user(db, thread_id).await? { Ok(()) } else { Err(no_prompt()) }
+    Err(no_prompt())
 }
 
 /// Inserts the run and marks its thread busy, where the thread is free and `first`, the lowest sort key
