@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::body::BodyDataStream;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, Sleep};
@@ -67,7 +67,7 @@ impl FromRequest<AppState> for Form {
             }
         };
         let unread = Arc::<AtomicUsize>::default();
-        let paced = Paced::new(body.clone(), Arc::clone(&unread));
+        let paced = Paced { body: body.clone(), unread: Arc::clone(&unread), rests: false };
         Ok(Self { multipart: multer::Multipart::new(paced, boundary), body, unread })
     }
 }
@@ -244,15 +244,6 @@ struct Paced {
     body: SharedBody,
     unread: Arc<AtomicUsize>,
     rests: bool,
-    /// What the parser has not been given yet: at each chunk it looks through all that lies unread, so that
-    /// a client that sends a byte at a time would keep it busy with the square of its bytes.
-    gathered: BytesMut,
-}
-
-impl Paced {
-    fn new(body: SharedBody, unread: Arc<AtomicUsize>) -> Self {
-        Self { body, unread, rests: false, gathered: BytesMut::new() }
-    }
 }
 
 impl Stream for Paced {
@@ -263,25 +254,15 @@ impl Stream for Paced {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        loop {
-            match std::task::ready!(self.body.poll_next_unpin(context)) {
-                Some(Ok(chunk)) => self.gathered.extend_from_slice(&chunk),
-                Some(Err(broken)) => return Poll::Ready(Some(Err(broken))),
-                None if self.gathered.is_empty() => return Poll::Ready(None),
-                None => break,
-            }
-            // A sixteenth more each time: then all looking costs a multiple of the bytes.
-            if self.gathered.len() > self.unread.load(Ordering::Relaxed) / 16 {
-                break;
+        let next = std::task::ready!(self.body.poll_next_unpin(context));
+        if let Some(Ok(chunk)) = &next {
+            self.rests = true;
+            let unread = self.unread.fetch_add(chunk.len(), Ordering::Relaxed);
+            if unread > UNREAD {
+                return Poll::Ready(Some(Err(Broken::Endless)));
             }
         }
-        self.rests = true;
-        let chunk = self.gathered.split().freeze();
-        let unread = self.unread.fetch_add(chunk.len(), Ordering::Relaxed);
-        if unread > UNREAD {
-            return Poll::Ready(Some(Err(Broken::Endless)));
-        }
-        Poll::Ready(Some(Ok(chunk)))
+        Poll::Ready(next)
     }
 }
 
