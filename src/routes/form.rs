@@ -10,10 +10,14 @@ use std::time::Duration;
 use axum::body::BodyDataStream;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use percent_encoding::percent_decode_str;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use crate::error::{Error, Invalid};
 use crate::services::files::Context as Files;
@@ -37,6 +41,8 @@ const NAMELESS: &str = "upload";
 pub struct Form {
     multipart: multer::Multipart<'static>,
     body: SharedBody,
+    /// Ends with the parser.
+    pump: JoinHandle<()>,
     unread: Arc<AtomicUsize>,
 }
 
@@ -67,8 +73,10 @@ impl FromRequest<AppState> for Form {
             }
         };
         let unread = Arc::<AtomicUsize>::default();
-        let paced = Paced { body: body.clone(), unread: Arc::clone(&unread), rests: false };
-        Ok(Self { multipart: multer::Multipart::new(paced, boundary), body, unread })
+        let (sender, chunks) = mpsc::channel(1);
+        let pump = tokio::spawn(pump(body.clone(), Arc::clone(&unread), sender));
+        let paced = Paced { chunks, unread: Arc::clone(&unread), rests: false };
+        Ok(Self { multipart: multer::Multipart::new(paced, boundary), body, pump, unread })
     }
 }
 
@@ -91,10 +99,22 @@ fn boundary_of(headers: &HeaderMap) -> Result<String, Error> {
 impl Form {
     /// Reads the form; its file is the field of this name, of at most `limit` bytes. A form that is refused
     /// is read to its end all the same, within bounds, so that its client sees the reply.
-    pub async fn read(mut self, files: &Files, file: &str, limit: u64) -> Result<Read, Error> {
-        let result = self.read_fields(files, file, limit).await;
+    ///
+    /// In a task of its own, which ends with the handler: a handler is woken whenever its connection is, and
+    /// whenever the parser is woken it looks through all that it has not taken in yet.
+    pub async fn read(self, files: &Files, file: &'static str, limit: u64) -> Result<Read, Error> {
+        let reading = self.read_whole(files.clone(), file, limit).in_current_span();
+        let read = AbortOnDropHandle::new(tokio::spawn(reading)).await;
+        read.map_err(|error| Error::Internal(error.to_string()))?
+    }
+
+    async fn read_whole(mut self, files: Files, file: &'static str, limit: u64) -> Result<Read, Error> {
+        let result = self.read_fields(&files, file, limit).await;
         if result.is_err() {
-            self.body.discard(limit.max(DISCARDED)).await;
+            drop(self.multipart);
+            if self.pump.await.is_ok() {
+                self.body.discard(limit.max(DISCARDED)).await;
+            }
         }
         result
     }
@@ -238,10 +258,41 @@ impl Stream for SharedBody {
     }
 }
 
+/// Gives the parser what has come. A client may send a few bytes at a time: the parser is woken for a quarter
+/// more than it has not taken in yet, so that all looking costs a multiple of the bytes and not their square.
+async fn pump(mut body: SharedBody, unread: Arc<AtomicUsize>, chunks: mpsc::Sender<Result<Bytes, Broken>>) {
+    let mut gathered = BytesMut::new();
+    loop {
+        let next = tokio::select! {
+            () = chunks.closed() => return,
+            next = body.next() => next,
+        };
+        let ended = next.is_none();
+        match next {
+            Some(Ok(chunk)) => gathered.extend_from_slice(&chunk),
+            Some(Err(broken)) => {
+                // Where nobody listens any more, nobody needs to know.
+                let _ = chunks.send(Err(broken)).await;
+                return;
+            }
+            None => {}
+        }
+        let is_due = gathered.len() > unread.load(Ordering::Relaxed) / 4;
+        if (is_due || (ended && !gathered.is_empty()))
+            && chunks.send(Ok(gathered.split().freeze())).await.is_err()
+        {
+            return;
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
 /// A request's body, one chunk at a time: the parser takes in all that is ready, which from a quick client
 /// is everything. It also ends a form whose fields never begin.
 struct Paced {
-    body: SharedBody,
+    chunks: mpsc::Receiver<Result<Bytes, Broken>>,
     unread: Arc<AtomicUsize>,
     rests: bool,
 }
@@ -254,7 +305,7 @@ impl Stream for Paced {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let next = std::task::ready!(self.body.poll_next_unpin(context));
+        let next = std::task::ready!(self.chunks.poll_recv(context));
         if let Some(Ok(chunk)) = &next {
             self.rests = true;
             let unread = self.unread.fetch_add(chunk.len(), Ordering::Relaxed);

@@ -125,3 +125,20 @@ async fn a_client_that_asks_before_it_writes_is_refused_at_once() {
     let said = String::from_utf8(wire.read_to_end().await).expect("UTF-8");
     assert!(said.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{said}");
 }
+
+/// The parser of forms must not look through all that came before with each of them.
+#[tokio::test]
+async fn a_form_in_many_small_chunks_takes_no_longer_than_its_bytes() {
+    let app = TestApp::start().await;
+    let head = format!(
+        "POST /v1/files HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {KEY}\r\n\
+         Content-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    for start in ["", "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a", "--x\r\nX: "] {
+        let start = format!("{:x}\r\n{start} \r\n", start.len() + 1);
+        let bytes = [&head, &start, &"5\r\n     \r\n".repeat(60_000), "0\r\n\r\n"].concat();
+        let reply = Wire::open(&app.url).await.exchange(bytes).await.expect("a reply in time");
+        let reply = WireReply::parse(&reply).expect("a reply");
+        assert_eq!(reply.status, 400, "{}", String::from_utf8_lossy(&reply.body));
+    }
+}

@@ -137,7 +137,10 @@ impl Barrage<'_> {
             // What the server still waits for does not come.
             wire.finish().await;
         }
-        Reply::parse(&wire.read_to_end().await)
+        match wire.try_read_to_end().await {
+            Ok(bytes) => Reply::parse(&bytes),
+            Err(_) => panic!("seed {}: the server does not close\n{}", self.seed, attempt.shown()),
+        }
     }
 }
 

@@ -55,12 +55,19 @@ impl Wire {
     }
 
     /// All that comes until the server closes.
-    pub async fn read_to_end(mut self) -> Vec<u8> {
+    pub async fn read_to_end(self) -> Vec<u8> {
+        let read = self.try_read_to_end().await;
+        read.unwrap_or_else(|bytes| {
+            panic!("the server does not close: {:?}", String::from_utf8_lossy(&bytes))
+        })
+    }
+
+    /// The same; what has come is an error when the server does not close.
+    pub async fn try_read_to_end(mut self) -> Result<Vec<u8>, Vec<u8>> {
         let mut bytes = Vec::new();
         // A connection that is reset has ended as well.
-        let read = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await;
-        assert!(read.is_ok(), "the server does not close: {:?}", String::from_utf8_lossy(&bytes));
-        bytes
+        let read = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.is_ok();
+        if read { Ok(bytes) } else { Err(bytes) }
     }
 
     /// Writes one byte after the other until the server closes; returns what it said.
