@@ -16,14 +16,13 @@ use crate::database::{self, Database, Purpose};
 use crate::engine::Engine;
 use crate::engine::model::Model;
 use crate::events::Hub;
+use crate::listener::{self, Heard, Listener};
 use crate::services::runs::lease;
 use crate::services::runs::slots::Slots;
+use crate::services::signals::{self, Signal, Signals};
 use crate::services::{files, keys, runs};
 use crate::state::{self, AppState};
 use crate::{ids, janitor, routes, server};
-
-/// How long open connections may take to end after the runs have.
-const CONNECTIONS: Duration = Duration::from_secs(5);
 
 /// A running server.
 pub struct App {
@@ -33,6 +32,8 @@ pub struct App {
     database: Database,
     engine: Arc<Engine>,
     patience: Duration,
+    /// How long open connections may take to end after the runs have.
+    close: Duration,
     stop: CancellationToken,
     server: JoinHandle<()>,
     keepers: Vec<JoinHandle<()>>,
@@ -45,6 +46,8 @@ pub enum Error {
     Database(#[from] database::Error),
     #[error("Cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Listener(#[from] listener::Error),
     #[error("The client for the model server could not be made: {0}")]
     Model(#[from] reqwest::Error),
     #[error("Files cannot be stored: {0}.")]
@@ -80,6 +83,8 @@ impl App {
             lease::lapse_all(&db).await?;
         }
         let project = keys::ensure_project(&db, keys::DEFAULT_PROJECT).await?;
+        let node = ids::random("node_", 12);
+        let ear = Listener::start(&node, database.direct.clone(), &db).await?;
         let auth = Authenticator::new(db.clone(), config.http.api_keys.as_ref(), &project);
         let first_key = if auth.has_configured_keys() || keys::any(&db).await? {
             None
@@ -87,9 +92,17 @@ impl App {
             Some(keys::create(&db, &project, Some("first start"), None).await?)
         };
 
-        let (slots, assignments) = Slots::new(ids::random("node_", 12), config.runs.workers);
-        let runs =
-            runs::Context { db: db.clone(), slots, hub: Hub::default(), lifetime: config.runs.run_seconds };
+        let (slots, assignments) = Slots::new(node.clone(), config.runs.workers, config.runs.lease_seconds);
+        let (signals, gathered) = Signals::new();
+        let runs = runs::Context {
+            db: db.clone(),
+            slots,
+            hub: Hub::default(),
+            signals,
+            lifetime: config.runs.run_seconds,
+            lease: config.runs.lease_seconds,
+            project_runs: config.runs.project_runs,
+        };
         let model = Model::new(config.model.clone())?;
         let files = files::Context::new(db.clone(), open_blobs(config).await?, config.files.file_bytes);
         let engine = Engine::start(
@@ -97,13 +110,15 @@ impl App {
             files.clone(),
             database.keeper.clone(),
             model,
+            config.model.model_retries,
             config.runs.clone(),
             assignments,
         );
 
         let stop = CancellationToken::new();
         let keepers = vec![
-            tokio::spawn(auth.clone().follow_changes(stop.clone())),
+            tokio::spawn(ear.work(stop.clone(), hear(auth.clone(), runs.slots.clone()))),
+            tokio::spawn(signals::announce(db.clone(), node, gathered, stop.clone())),
             tokio::spawn(auth.clone().store_last_use(stop.clone())),
             tokio::spawn(janitor::work(files.clone(), stop.clone())),
         ];
@@ -138,7 +153,7 @@ impl App {
     pub async fn stop(self) -> Result<(), Error> {
         let result = self.engine.stop(self.patience).await;
         self.stop.cancel();
-        if tokio::time::timeout(CONNECTIONS, self.server).await.is_err() {
+        if tokio::time::timeout(self.close, self.server).await.is_err() {
             tracing::warn!("connections were still open");
         }
         for keeper in self.keepers {
@@ -148,6 +163,21 @@ impl App {
         }
         self.database.close().await;
         Ok(result?)
+    }
+}
+
+/// What becomes of what the other nodes say.
+fn hear(auth: Authenticator, slots: Slots) -> impl Fn(Heard) {
+    move |heard| match heard {
+        Heard::Keys => auth.forget(),
+        Heard::Signal(Signal::Queued) => slots.wake(),
+        Heard::Signal(Signal::Look(run_id)) => slots.interrupt(&run_id),
+        // Nobody reads along from elsewhere yet.
+        Heard::Signal(Signal::Events(_)) => {}
+        Heard::Missed => {
+            auth.forget();
+            slots.wake();
+        }
     }
 }
 
@@ -177,6 +207,7 @@ impl Parts {
             database,
             engine: self.engine,
             patience: config.http.shutdown_seconds,
+            close: config.http.close_seconds,
             stop: self.stop,
             server: self.server,
             keepers: self.keepers,

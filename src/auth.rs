@@ -11,7 +11,6 @@ use axum::http::{HeaderMap, header};
 use moka::future::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
-use sqlx::postgres::PgListener;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
@@ -116,31 +115,10 @@ impl Authenticator {
         Ok(owner.project.clone())
     }
 
-    /// Forgets cached keys when a node announces a change, until the server stops.
-    pub async fn follow_changes(self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                result = self.listen() => if let Err(error) = result {
-                    tracing::warn!(%error, "listening for changed keys failed; a revoked key may work for up to 30 s");
-                },
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_secs(5)) => {}
-            }
-        }
-    }
-
-    async fn listen(&self) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect_with(&self.0.db).await?;
-        listener.listen(keys::CHANGED).await?;
-        loop {
-            // Also where listening begins, and after a lost connection: an announcement may have been missed.
-            self.0.valid.invalidate_all();
-            self.0.invalid.invalidate_all();
-            listener.try_recv().await?;
-        }
+    /// Forgets cached keys: some have changed, or may have.
+    pub fn forget(&self) {
+        self.0.valid.invalidate_all();
+        self.0.invalid.invalidate_all();
     }
 
     /// Stores the last use of keys once a minute and when the server stops.

@@ -35,6 +35,11 @@ pub struct DatabaseOptions {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
     pub database_url: Option<SecretString>,
 
+    /// The same database without the pooler that DATABASE_URL names, for LISTEN and migrations: needed where that
+    /// pooler is in transaction mode.
+    #[arg(long, env = "LOCUM_DATABASE_DIRECT_URL", hide_env_values = true, value_parser = secret)]
+    pub database_direct_url: Option<SecretString>,
+
     /// Folder of what Locum keeps [default: /var/lib/locum as root, else ~/.local/share/locum].
     #[arg(long, env = "LOCUM_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -42,6 +47,10 @@ pub struct DatabaseOptions {
     /// Connections to PostgreSQL at most.
     #[arg(long, env = "LOCUM_DATABASE_CONNECTIONS", value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(2..))]
     pub database_connections: u32,
+
+    /// Seconds that a request waits for a free connection before it is answered 503.
+    #[arg(long, env = "LOCUM_DATABASE_WAIT_SECONDS", value_name = "SECONDS", default_value = "5", value_parser = some_seconds)]
+    pub database_wait_seconds: Duration,
 }
 
 impl DatabaseOptions {
@@ -99,6 +108,10 @@ pub struct HttpOptions {
     /// Seconds for which a stop waits for runs and streams before it gives them back.
     #[arg(long, env = "LOCUM_SHUTDOWN_SECONDS", value_name = "SECONDS", default_value = "25", value_parser = seconds)]
     pub shutdown_seconds: Duration,
+
+    /// Seconds for which, after the runs, open connections may come to their end.
+    #[arg(long, env = "LOCUM_CLOSE_SECONDS", value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub close_seconds: Duration,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -129,14 +142,27 @@ pub struct ModelOptions {
     /// Seconds of silence after which the model server counts as hung.
     #[arg(long, env = "LOCUM_MODEL_IDLE_SECONDS", value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     pub model_idle_seconds: Duration,
+
+    /// Times that a request is sent again after a transient failure of the model server. Pauses begin at a
+    /// quarter of a second and double, unless the server names one.
+    #[arg(long, env = "LOCUM_MODEL_RETRIES", value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=20))]
+    pub model_retries: u32,
 }
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Runs")]
 pub struct RunOptions {
-    /// Runs that this node executes at once.
+    /// Runs that this node executes at once; with 0 it leaves them to other nodes.
     #[arg(long, env = "LOCUM_WORKERS", value_name = "N", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(..=MOST_WORKERS))]
     pub workers: usize,
+
+    /// Runs of one project that are executed at once, on all nodes together [default: no limit].
+    #[arg(long, env = "LOCUM_PROJECT_RUNS", value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub project_runs: Option<i64>,
+
+    /// Seconds after which the runs of a node that is silent go on elsewhere. A node reports three times as often.
+    #[arg(long, env = "LOCUM_LEASE_SECONDS", value_name = "SECONDS", default_value = "30", value_parser = lease_seconds)]
+    pub lease_seconds: Duration,
 
     /// Seconds after which a run that is still live expires.
     #[arg(long, env = "LOCUM_RUN_SECONDS", value_name = "SECONDS", default_value = "600", value_parser = some_seconds)]
@@ -173,6 +199,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
 fn some_seconds(text: &str) -> Result<Duration, String> {
     let seconds = seconds(text)?;
     if seconds.is_zero() { Err("it is more than nothing".to_owned()) } else { Ok(seconds) }
+}
+
+/// Shorter ones lapse on a busy node.
+fn lease_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = seconds(text)?;
+    if seconds < Duration::from_secs(1) { Err("it is a second or more".to_owned()) } else { Ok(seconds) }
 }
 
 fn base_url(text: &str) -> Result<reqwest::Url, String> {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::config::DatabaseOptions;
 use crate::postgres::{self, Cluster};
@@ -14,8 +14,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// The oldest PostgreSQL that is supported, as `server_version_num`.
 const OLDEST: i32 = 140_000;
-/// How long a request waits for a connection before it is told to come back.
-const ACQUIRE: Duration = Duration::from_secs(5);
+/// How long the start waits for a connection.
+const FIRST: Duration = Duration::from_secs(5);
 
 /// Connections of the heartbeat and the sweeper.
 const KEEPER: u32 = 2;
@@ -25,6 +25,8 @@ pub struct Database {
     pub pool: PgPool,
     /// A few connections of their own for what must not wait behind requests.
     pub keeper: PgPool,
+    /// How the database is reached past a pooler.
+    pub direct: PgConnectOptions,
     cluster: Option<Cluster>,
 }
 
@@ -45,9 +47,16 @@ pub enum Error {
     // The URL holds a password, so what it is stays unsaid.
     #[error("DATABASE_URL is not a PostgreSQL URL (postgres://user:password@host/database).")]
     Url,
+    #[error("LOCUM_DATABASE_DIRECT_URL is not a PostgreSQL URL (postgres://user:password@host/database).")]
+    DirectUrl,
+    #[error(
+        "DATABASE_URL names a pooler in transaction mode that does not keep prepared statements. PgBouncer does from 1.21 on, with \
+         max_prepared_statements; or let it pool sessions."
+    )]
+    Pooler,
     #[error("The database does not answer: {0}")]
     Connect(sqlx::Error),
-    #[error("The database does not answer: no connection within {} seconds.", ACQUIRE.as_secs())]
+    #[error("The database does not answer: no connection within {} seconds.", FIRST.as_secs())]
     Silent,
     #[error("PostgreSQL {found} is too old: Locum needs 14 or newer.")]
     TooOld { found: String },
@@ -58,9 +67,8 @@ pub enum Error {
 impl Database {
     /// Connects, and checks the server's version.
     pub async fn connect(options: &DatabaseOptions, purpose: Purpose) -> Result<Self, Error> {
-        let url = options.database_url.as_ref().map(|url| url.expose_secret()).filter(|url| !url.is_empty());
-        let (connect, cluster) = match url {
-            Some(url) => (parse(url)?, None),
+        let (connect, cluster) = match given(options.database_url.as_ref()) {
+            Some(url) => (parse(url).ok_or(Error::Url)?, None),
             None => {
                 let data_dir = options.data_dir();
                 let cluster = match purpose {
@@ -70,23 +78,42 @@ impl Database {
                 (cluster.connect_options(), Some(cluster))
             }
         };
-        let connections = if purpose == Purpose::Serve { options.database_connections } else { 2 };
-        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE);
-        let connect = connect.application_name("locum");
-        let keeper = PgPoolOptions::new().max_connections(KEEPER).acquire_timeout(ACQUIRE);
-        let keeper = keeper.connect_lazy_with(connect.clone());
-        // One connection first: a pool would only say that it waited.
-        if let Err(error) = probe(&connect).await {
-            stop(cluster).await;
-            return Err(error);
-        }
-        let database = match pool.connect_with(connect).await {
-            Ok(pool) => Self { pool, keeper, cluster },
+        match Self::connect_to(options, purpose, connect).await {
+            Ok(mut database) => {
+                database.cluster = cluster;
+                Ok(database)
+            }
             Err(error) => {
                 stop(cluster).await;
-                return Err(Error::Connect(error));
+                Err(error)
             }
+        }
+    }
+
+    async fn connect_to(
+        options: &DatabaseOptions,
+        purpose: Purpose,
+        connect: PgConnectOptions,
+    ) -> Result<Self, Error> {
+        // PgBouncer refuses the parameter, and numbers come in binary form anyway.
+        let connect = connect.application_name("locum").extra_float_digits(None);
+        let direct = match given(options.database_direct_url.as_ref()) {
+            Some(url) => parse(url).ok_or(Error::DirectUrl)?.application_name("locum"),
+            None => connect.clone(),
         };
+        // One connection first: a pool would only say that it waited.
+        probe(&connect).await?;
+        if given(options.database_direct_url.as_ref()).is_some() {
+            probe(&direct).await?;
+            check_statements(&connect).await?;
+        }
+        let connections = if purpose == Purpose::Serve { options.database_connections } else { 2 };
+        let wait = options.database_wait_seconds;
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
+        let keeper = PgPoolOptions::new().max_connections(KEEPER).acquire_timeout(wait);
+        let keeper = keeper.connect_lazy_with(connect.clone());
+        let pool = pool.connect_with(connect).await.map_err(refusal)?;
+        let database = Self { pool, keeper, direct, cluster: None };
         match check_version(&database.pool).await {
             Ok(()) => Ok(database),
             Err(error) => {
@@ -96,9 +123,14 @@ impl Database {
         }
     }
 
-    /// Applies what is missing, under PostgreSQL's advisory lock, so that several nodes may start at once.
+    /// Applies what is missing, under PostgreSQL's advisory lock, so that several nodes may start at once. The lock is a
+    /// session's, so that no pooler may stand between.
     pub async fn migrate(&self) -> Result<(), Error> {
-        Ok(MIGRATIONS.run(&self.pool).await?)
+        let pool = PgPoolOptions::new().max_connections(1).connect_with(self.direct.clone());
+        let pool = pool.await.map_err(refusal)?;
+        let migrated = MIGRATIONS.run(&pool).await;
+        pool.close().await;
+        Ok(migrated?)
     }
 
     /// Whether the database is a private one: then no other process works on it.
@@ -122,18 +154,49 @@ impl Database {
     }
 }
 
+/// An empty variable is one that is not set.
+fn given(url: Option<&SecretString>) -> Option<&str> {
+    url.map(|url| url.expose_secret()).filter(|url| !url.is_empty())
+}
+
 /// sqlx takes URLs of any scheme for PostgreSQL's.
-fn parse(url: &str) -> Result<PgConnectOptions, Error> {
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(Error::Url);
-    }
-    url.parse().map_err(|_| Error::Url)
+fn parse(url: &str) -> Option<PgConnectOptions> {
+    let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    if is_postgres { url.parse().ok() } else { None }
 }
 
 async fn probe(options: &PgConnectOptions) -> Result<(), Error> {
-    let connecting = tokio::time::timeout(ACQUIRE, PgConnection::connect_with(options));
+    let connecting = tokio::time::timeout(FIRST, PgConnection::connect_with(options));
     let connection = connecting.await.map_err(|_| Error::Silent)?.map_err(Error::Connect)?;
     connection.close().await.map_err(Error::Connect)
+}
+
+/// Two clients of a pooler that gives them the same connection by turns, each with a statement of the same name: it
+/// has to know whose is whose.
+async fn check_statements(options: &PgConnectOptions) -> Result<(), Error> {
+    let mut first = PgConnection::connect_with(options).await.map_err(refusal)?;
+    let mut second = PgConnection::connect_with(options).await.map_err(refusal)?;
+    for _ in 0..2 {
+        for connection in [&mut first, &mut second] {
+            sqlx::query("select 1").execute(connection).await.map_err(refusal)?;
+        }
+        // While the first holds one connection, the second gets another.
+        first.execute("begin").await.map_err(refusal)?;
+        sqlx::query("select 1").execute(&mut second).await.map_err(refusal)?;
+        first.execute("commit").await.map_err(refusal)?;
+    }
+    first.close().await.map_err(Error::Connect)?;
+    second.close().await.map_err(Error::Connect)
+}
+
+/// Why a first statement failed. A pooler that mixes up its clients' prepared statements is named.
+fn refusal(error: sqlx::Error) -> Error {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        // duplicate_prepared_statement, invalid_sql_statement_name
+        Some("42P05" | "26000") => Error::Pooler,
+        _ => Error::Connect(error),
+    }
 }
 
 async fn stop(cluster: Option<Cluster>) {
@@ -150,7 +213,7 @@ async fn check_version(pool: &PgPool) -> Result<(), Error> {
     )
     .fetch_one(pool)
     .await
-    .map_err(Error::Connect)?;
+    .map_err(refusal)?;
     if row.1 < OLDEST { Err(Error::TooOld { found: row.0 }) } else { Ok(()) }
 }
 

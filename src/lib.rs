@@ -31,6 +31,8 @@ pub mod events;
 pub mod ids;
 /// Removing what is no file.
 pub mod janitor;
+/// Hearing of the other nodes.
+pub mod listener;
 /// Keyset pages.
 pub mod page;
 /// The private PostgreSQL of the embedded default.

@@ -4,7 +4,7 @@
 //! except the pieces of a reply; whatever happens, the run ends with a reason, or its lease lapses and
 //! it is redone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -21,6 +21,7 @@ use crate::ids;
 use crate::services::now;
 use crate::services::runs::LeasedRun;
 use crate::services::runs::ending::{self, End};
+use crate::services::runs::lease;
 use crate::services::runs::progress::{self, Hold, OpenStep};
 use crate::services::runs::slots::Executing;
 use crate::types::message::MessageIncompleteReason;
@@ -33,15 +34,14 @@ use crate::types::tool::ToolKind;
 use crate::types::usage::Usage;
 use crate::types::{IncompleteDetails, LastError, LastErrorCode};
 
-/// Times that a request is sent again after a transient failure, and the first pause before that.
-const RETRIES: u32 = 3;
+/// The pause before a request is sent again after a transient failure; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Times that the history is halved when the upstream finds the prompt too long.
 const HALVINGS: u32 = 2;
 
 /// A run under way.
 pub struct Execution<'a> {
-    engine: &'a Engine,
+    pub engine: &'a Engine,
     executing: Executing,
     pub leased: LeasedRun,
     /// The highest sort key in the thread and the run.
@@ -60,7 +60,7 @@ enum Next {
 pub async fn execute(engine: &Engine, mut leased: LeasedRun) {
     let run_id = leased.run.id.clone();
     let executing = engine.slots.executing(&run_id, leased.token);
-    let started = retry::until_lapsed(|| {
+    let started = retry::until_lapsed(engine.lease(), || {
         let mut leased = leased.clone();
         async move { Ok(progress::start(&engine.db, &mut leased).await?.map(|top| (leased, top))) }
     });
@@ -85,16 +85,17 @@ pub async fn execute(engine: &Engine, mut leased: LeasedRun) {
 /// The run was cancelled before its worker began, or is no longer this lease's. What an earlier attempt
 /// left open ends with it.
 async fn not_started(engine: &Engine, leased: &LeasedRun) {
-    let ended = retry::until_lapsed(async || match progress::hold(&engine.db, leased).await? {
-        Hold::Cancelling => {
-            ending::end(&engine.runs, &leased.run.id, End::Cancelled, Some(leased.token)).await
-        }
-        Hold::Held | Hold::Settled(_) | Hold::Lost => Ok(()),
-        Hold::Gone => {
-            announce_gone(engine, leased);
-            Ok(())
-        }
-    });
+    let ended =
+        retry::until_lapsed(engine.lease(), async || match progress::hold(&engine.db, leased).await? {
+            Hold::Cancelling => {
+                ending::end(&engine.runs, &leased.run.id, End::Cancelled, Some(leased.token)).await
+            }
+            Hold::Held | Hold::Settled(_) | Hold::Lost => Ok(()),
+            Hold::Gone => {
+                announce_gone(engine, leased);
+                Ok(())
+            }
+        });
     if let Err(error) = ended.await {
         tracing::error!(%error, run.id = leased.run.id, "a cancelled run could not be ended yet");
     }
@@ -158,8 +159,10 @@ impl Execution<'_> {
         let (mut halvings, mut retries) = (0, 0);
         loop {
             let bounds = Bounds { model: &model, window, history_limit };
-            let prompt =
-                retry::until_lapsed(|| prompt::build(&self.engine.files, &self.leased, &bounds)).await??;
+            let prompt = retry::until_lapsed(self.engine.lease(), || {
+                prompt::build(&self.engine.files, &self.leased, &bounds)
+            })
+            .await??;
             if prompt.exceeds_maximum {
                 self.settle_incomplete(RunIncompleteReason::MaxPromptTokens, None).await?;
                 return Ok(Next::Settled);
@@ -175,7 +178,7 @@ impl Execution<'_> {
             }
             let pause = error.retry_after.unwrap_or(FIRST_PAUSE * 2_u32.pow(retries));
             // A run that would only wait for its expiry ends with the reason instead.
-            if !error.is_transient() || retries >= RETRIES || pause >= self.time_left() {
+            if !error.is_transient() || retries >= self.engine.retries || pause >= self.time_left() {
                 return Err(Stop::Failed(error.last_error()));
             }
             self.drop_reply(&error).await?;
@@ -212,9 +215,31 @@ impl Execution<'_> {
                     None => continue,
                 },
                 () = &mut expiry => return Err(Stop::Expired),
-                value = &mut waiting => return Ok(value),
+                value = &mut waiting => {
+                    if !self.executing.is_held() {
+                        self.renew_lease().await?;
+                    }
+                    return Ok(value);
+                }
             }
         }
+    }
+
+    /// Extends the lease where the heartbeat is late: before anything more is told of the run, it has to be this
+    /// node's still.
+    async fn renew_lease(&self) -> Result<(), Stop> {
+        let (slots, ids) = (&self.engine.slots, [self.leased.run.id.clone()]);
+        let lease = self.engine.lease();
+        let (alive, sent_at) = retry::until_lapsed(lease, async || {
+            let sent_at = Instant::now();
+            Ok((lease::extend(self.db(), slots.node(), &ids, lease).await?, sent_at))
+        })
+        .await?;
+        if alive.iter().any(|lease| lease.token == self.leased.token) {
+            slots.extended(&self.leased.run.id, self.leased.token, sent_at);
+            return Ok(());
+        }
+        Err(self.stop_asked().await.unwrap_or(Stop::Lost))
     }
 
     fn time_left(&self) -> Duration {
@@ -224,7 +249,7 @@ impl Execution<'_> {
 
     /// Whether the engine may go on, after somebody knocked.
     async fn stop_asked(&self) -> Option<Stop> {
-        match retry::until_lapsed(|| progress::hold(self.db(), &self.leased)).await {
+        match retry::until_lapsed(self.engine.lease(), || progress::hold(self.db(), &self.leased)).await {
             Ok(Hold::Held) => None,
             Ok(Hold::Cancelling) => Some(Stop::Cancelled),
             Ok(Hold::Lost | Hold::Settled(_)) => Some(Stop::Lost),
@@ -251,7 +276,7 @@ impl Execution<'_> {
             reason = error.message,
             "a reply broke off and is done anew"
         );
-        if !retry::until_lapsed(|| progress::drop_turn(self.db(), &self.leased)).await? {
+        if !retry::until_lapsed(self.engine.lease(), || progress::drop_turn(self.db(), &self.leased)).await? {
             return Err(self.why_refused().await);
         }
         let last_error = error.last_error();
@@ -405,13 +430,16 @@ impl Execution<'_> {
 
     /// Writes a state of the run and the end of its open step; false when the write did nothing.
     pub async fn store(&self, run: &Run, closed: Option<&OpenStep>) -> Result<bool, Stop> {
-        let write = retry::until_lapsed(|| progress::settle(self.db(), &self.leased, run, self.top, closed));
+        let write = retry::until_lapsed(self.engine.lease(), || {
+            progress::settle(self.db(), &self.leased, run, self.top, closed)
+        });
         Ok(write.await?)
     }
 
     /// Whether a write that seems refused was done by an earlier try of it, whose answer was lost.
     async fn has_settled(&self, status: RunStatus) -> Result<bool, Stop> {
-        let hold = retry::until_lapsed(|| progress::hold(self.db(), &self.leased)).await?;
+        let hold =
+            retry::until_lapsed(self.engine.lease(), || progress::hold(self.db(), &self.leased)).await?;
         Ok(hold == Hold::Settled(status))
     }
 

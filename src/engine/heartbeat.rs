@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 
@@ -10,25 +10,28 @@ use super::Engine;
 use crate::error::Error;
 use crate::services::runs::lease;
 
-/// How often leases are extended: three times in a lease's life.
-const BEAT: Duration = Duration::from_secs(10);
+/// Times that a lease is extended in its life.
+const BEATS: u32 = 3;
 /// How often requests to cancel are looked for; those made on this node arrive at once.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Beats until the engine is done.
 pub async fn beat(engine: Arc<Engine>) {
-    let mut beat = tokio::time::interval(BEAT);
+    let pause = engine.lease() / BEATS;
+    let mut beat = tokio::time::interval(pause);
     let mut look = tokio::time::interval(LOOK);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let result = tokio::select! {
             () = engine.abort.cancelled() => return,
-            _ = beat.tick() => extend(&engine).await,
-            _ = look.tick() => look_for_cancels(&engine).await,
+            // A connection to a machine that is gone does not fail, it is silent.
+            _ = beat.tick() => tokio::time::timeout(pause, extend(&engine)).await,
+            _ = look.tick() => tokio::time::timeout(pause, look_for_cancels(&engine)).await,
         };
-        if let Err(error) = result {
+        if let Err(error) = result.unwrap_or(Err(Error::Unavailable)) {
             tracing::warn!(%error, "the heartbeat failed");
+            engine.slots.interrupt_lapsed();
         }
     }
 }
@@ -40,7 +43,11 @@ async fn extend(engine: &Engine) -> Result<(), Error> {
         return Ok(());
     }
     let ids: Vec<String> = under_way.keys().cloned().collect();
-    let alive = lease::extend(&engine.keeper, engine.slots.node(), &ids).await?;
+    let sent_at = Instant::now();
+    let alive = lease::extend(&engine.keeper, engine.slots.node(), &ids, engine.lease()).await?;
+    for lease in &alive {
+        engine.slots.extended(&lease.id, lease.token, sent_at);
+    }
     let alive: HashMap<String, lease::LiveLease> =
         alive.into_iter().map(|lease| (lease.id.clone(), lease)).collect();
     for (id, token) in &under_way {

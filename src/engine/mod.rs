@@ -31,6 +31,7 @@ use crate::error::{Error, ErrorBody};
 use crate::events::{Hub, RunEvent};
 use crate::services::runs::lease;
 use crate::services::runs::slots::{Assignment, Slots};
+use crate::services::signals::{self, Signal};
 use crate::services::{files, runs};
 use model::Model;
 
@@ -45,6 +46,8 @@ pub struct Engine {
     files: files::Context,
     model: Model,
     options: RunOptions,
+    /// Times that a request is sent again after a transient failure of the model server.
+    retries: u32,
     /// No run is taken on any more.
     stop: CancellationToken,
     /// Runs under way are given up.
@@ -59,6 +62,7 @@ impl Engine {
         files: files::Context,
         keeper: PgPool,
         model: Model,
+        retries: u32,
         options: RunOptions,
         assignments: UnboundedReceiver<Assignment>,
     ) -> Arc<Self> {
@@ -71,6 +75,7 @@ impl Engine {
             files,
             model,
             options,
+            retries,
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
             tracker: TaskTracker::new(),
@@ -95,8 +100,14 @@ impl Engine {
         let released = lease::release(&self.db, self.slots.node()).await?;
         self.hub.interrupt_all(|| RunEvent::Error(ErrorBody::stopping()));
         if released > 0 {
+            signals::notify(&self.db, self.slots.node(), [Signal::Queued]).await?;
             tracing::info!(runs = released, "gave runs back to the queue");
         }
         Ok(())
+    }
+
+    /// How long a lease holds without a heartbeat.
+    pub fn lease(&self) -> Duration {
+        self.runs.lease
     }
 }

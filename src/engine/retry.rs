@@ -7,20 +7,22 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::services::runs::create::LEASE_SECONDS;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Calls until it succeeds, fails for good, or a lease's time is over.
-pub async fn until_lapsed<T, F>(call: impl Fn() -> F) -> Result<T, Error>
+pub async fn until_lapsed<T, F>(lease: Duration, call: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let deadline = Instant::now() + Duration::from_secs_f64(LEASE_SECONDS);
+    let deadline = Instant::now() + lease;
     let mut pause = FIRST_PAUSE;
     loop {
-        match call().await {
+        // A connection to a machine that is gone does not fail, it is silent.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let called = tokio::time::timeout(left, call()).await;
+        match called.unwrap_or(Err(Error::Unavailable)) {
             Err(error) if error.is_transient() && Instant::now() + pause < deadline => {
                 tracing::warn!(%error, "the database does not answer; trying again");
             }

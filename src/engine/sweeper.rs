@@ -10,6 +10,7 @@ use super::Engine;
 use crate::error::Error;
 use crate::services::runs::ending::{self, End};
 use crate::services::runs::lease;
+use crate::services::signals::Signal;
 
 /// Runs expire to the second.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -23,7 +24,8 @@ pub async fn sweep(engine: Arc<Engine>) {
             () = engine.stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        if let Err(error) = sweep_once(&engine).await {
+        let swept = tokio::time::timeout(engine.lease(), sweep_once(&engine)).await;
+        if let Err(error) = swept.unwrap_or(Err(Error::Unavailable)) {
             tracing::warn!(%error, "the sweep failed");
         }
     }
@@ -34,6 +36,7 @@ async fn sweep_once(engine: &Engine) -> Result<(), Error> {
     if taken_back > 0 {
         tracing::warn!(runs = taken_back, "took back runs whose lease had lapsed");
         engine.slots.wake();
+        engine.runs.signals.send(Signal::Queued);
     }
     for run in lease::overdue(&engine.keeper).await? {
         let end = match (run.cancelling, run.expired) {

@@ -273,7 +273,9 @@ impl Execution<'_> {
 
     /// Stores a step that begins, then publishes it.
     async fn open(&mut self, open: OpenStep) -> Result<(), Stop> {
-        if !retry::until_lapsed(|| progress::open_step(self.db(), &self.leased, &open)).await? {
+        if !retry::until_lapsed(self.engine.lease(), || progress::open_step(self.db(), &self.leased, &open))
+            .await?
+        {
             return Err(self.why_refused().await);
         }
         for name in [StepEventName::Created, StepEventName::InProgress] {

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Engine;
 use super::execution;
 use crate::error::Error;
 use crate::services::runs::lease;
-use crate::services::runs::slots::Assignment;
+use crate::services::runs::slots::{Assignment, Slot};
 
 /// How often the queue is looked at when nobody knocks: the safety net, and how runs of other nodes
 /// are found.
@@ -45,8 +44,7 @@ pub async fn work(engine: Arc<Engine>, mut assignments: UnboundedReceiver<Assign
 /// Claims as many queued runs as there are free slots.
 async fn claim(engine: &Arc<Engine>) -> Result<(), Error> {
     loop {
-        let mut slots: Vec<OwnedSemaphorePermit> =
-            std::iter::from_fn(|| engine.slots.try_reserve()).take(CLAIM).collect();
+        let mut slots: Vec<Slot> = std::iter::from_fn(|| engine.slots.try_reserve()).take(CLAIM).collect();
         if slots.is_empty() {
             return Ok(());
         }
@@ -54,16 +52,20 @@ async fn claim(engine: &Arc<Engine>) -> Result<(), Error> {
         let limit = i64::try_from(reserved).unwrap_or(i64::MAX);
         // Before the look: what is queued after it sets the mark again.
         engine.slots.looked(true);
-        let runs = lease::claim(&engine.db, engine.slots.node(), limit).await?;
+        if !lease::any_queued(&engine.db).await? {
+            return Ok(());
+        }
+        let runs = lease::claim(&engine.runs, limit).await?;
         let claimed = runs.len();
         for run in runs {
             let Some(slot) = slots.pop() else { break };
             spawn(engine, Assignment { run, slot });
         }
+        // What is left may wait for a slot, or for another run of its project to end.
+        engine.slots.looked(claimed < reserved && engine.runs.project_runs.is_none());
         if claimed < reserved {
             return Ok(());
         }
-        engine.slots.looked(false);
     }
 }
 

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod messages;
 pub mod run_steps;
 pub mod runs;
+pub mod signals;
 pub mod threads;
 pub mod uploads;
 
@@ -46,9 +47,13 @@ impl<T: Serialize> sqlx::Encode<'_, sqlx::Postgres> for AsJson<T> {
 /// Begins a transaction. In a task of its own: sqlx does not take back a `begin` that is dropped half way (a
 /// handler is, when its client leaves), and whoever got that connection next would work in a transaction
 /// that nobody ever commits.
+///
+/// PostgreSQL ends it when this node falls silent within it: one that is paused keeps its locks, and runs with them,
+/// from the other nodes otherwise.
 pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
+    const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '5s'";
     let db = db.clone();
-    let begun = tokio::spawn(async move { db.begin().await }).await;
+    let begun = tokio::spawn(async move { db.begin_with(BEGIN).await }).await;
     Ok(begun.map_err(|error| Error::Internal(error.to_string()))??)
 }
 

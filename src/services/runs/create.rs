@@ -1,16 +1,19 @@
 //! Creating runs: one statement locks the thread, adds the messages and inserts the run, already leased
 //! to this node where it has a free slot and nothing waits in the queue.
 
+use std::time::Duration;
+
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::slots::Assignment;
+use super::slots::{Assignment, Slot};
 use super::{Context, LeasedRun};
 use crate::dialect::Dialect;
 use crate::error::{Error, Invalid};
 use crate::events::{RunEvent, RunEventName, Subscription};
 use crate::ids;
 use crate::services::messages::{self, NewMessage};
+use crate::services::signals::Signal;
 use crate::services::{AsJson, assistants, threads};
 use crate::types::ReasoningEffort;
 use crate::types::assistant::Assistant;
@@ -24,9 +27,6 @@ pub struct Created {
     pub run: Run,
     pub events: Option<Subscription>,
 }
-
-/// Seconds a lease holds without a heartbeat.
-pub const LEASE_SECONDS: f64 = 30.0;
 
 /// `createRun`.
 pub async fn create(
@@ -54,7 +54,9 @@ pub async fn create(
         let first = messages.first().map_or(leased.ord, |message| message.ord);
         let events = stream.then(|| watch(context, &leased.run, None));
         let slot = context.slots.try_reserve();
-        if let Some(is_leased) = store(context, &leased, first, &messages, slot.is_some()).await? {
+        if let Some(is_leased) =
+            store(context, &leased, first, &messages, context.place(slot.as_ref())).await?
+        {
             hand_over(context, leased.clone(), slot.filter(|_| is_leased));
             return Ok(Created { run: leased.run, events });
         }
@@ -92,8 +94,8 @@ pub async fn create_thread_and_run(
     leased.reorder(ids::new_ord_above(last_ord));
     let events = stream.then(|| watch(context, &leased.run, Some(thread)));
     let slot = context.slots.try_reserve();
-    let node = slot.is_some().then(|| context.slots.node());
-    let inserted = insert(&mut *tx, &leased, leased.ord, node).await?;
+    let node = context.place(slot.as_ref());
+    let inserted = insert(&mut *tx, &leased, leased.ord, node, context.lease).await?;
     let is_leased = inserted.ok_or_else(|| Error::Internal("a new thread was not free".to_owned()))?;
     tx.commit().await?;
     hand_over(context, leased.clone(), slot.filter(|_| is_leased));
@@ -106,14 +108,13 @@ async fn store(
     leased: &LeasedRun,
     first: Uuid,
     messages: &[NewMessage],
-    has_slot: bool,
+    node: Option<&str>,
 ) -> Result<Option<bool>, Error> {
-    let node = has_slot.then(|| context.slots.node());
     if messages.is_empty() {
-        return insert(&context.db, leased, first, node).await;
+        return insert(&context.db, leased, first, node, context.lease).await;
     }
     let mut tx = crate::services::begin(&context.db).await?;
-    let inserted = insert(&mut *tx, leased, first, node).await?;
+    let inserted = insert(&mut *tx, leased, first, node, context.lease).await?;
     if inserted.is_some() {
         messages::insert(&mut *tx, &leased.project, messages).await?;
         tx.commit().await?;
@@ -237,6 +238,7 @@ async fn insert(
     leased: &LeasedRun,
     first: Uuid,
     node: Option<&str>,
+    lease: Duration,
 ) -> Result<Option<bool>, Error> {
     let run = &leased.run;
     let is_leased = sqlx::query_scalar!(
@@ -247,7 +249,7 @@ async fn insert(
          ),
          place as (
             select $6::text as node
-            where $6 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null)
+            where $6 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at is not null)
          )
          insert into runs (id, project_id, thread_id, ord, created_at, assistant_id, dialect, model, instructions,
             tools, tool_resources, metadata, temperature, top_p, max_prompt_tokens, max_completion_tokens,
@@ -283,7 +285,7 @@ async fn insert(
         run.parallel_tool_calls,
         run.reasoning_effort.map(ReasoningEffort::as_str),
         leased.expires_at,
-        LEASE_SECONDS,
+        lease.as_secs_f64(),
     )
     .fetch_optional(db)
     .await?;
@@ -305,10 +307,13 @@ fn watch(context: &Context, run: &Run, thread: Option<Thread>) -> Subscription {
     events
 }
 
-/// Gives a leased run to this node's engine, or tells the engine that one waits.
-pub(super) fn hand_over(context: &Context, run: LeasedRun, slot: Option<tokio::sync::OwnedSemaphorePermit>) {
+/// Gives a leased run to this node's engine, or tells this and the other nodes' that one waits.
+pub(super) fn hand_over(context: &Context, run: LeasedRun, slot: Option<Slot>) {
     match slot {
         Some(slot) => context.slots.assign(Assignment { run, slot }),
-        None => context.slots.wake(),
+        None => {
+            context.slots.wake();
+            context.signals.send(Signal::Queued);
+        }
     }
 }

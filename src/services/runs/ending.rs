@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use super::{Context, LeasedRun, Row, absent, lock, select, status};
 use crate::error::{Error, ErrorBody, Invalid};
 use crate::events::{MessageEventName, RunEvent, RunEventName, StepEventName};
+use crate::services::signals::Signal;
 use crate::services::{messages, now, run_steps};
 use crate::types::message::{Message, MessageIncompleteReason};
 use crate::types::run::{Run, RunStatus};
@@ -40,7 +41,8 @@ pub async fn cancel(context: &Context, project: &str, thread_id: &str, id: &str)
     match ended {
         Some(ended) => announce(context, id, ended),
         // The worker publishes what follows, wherever it is.
-        None => context.slots.interrupt(id),
+        None if context.slots.is_under_way(id) => context.slots.interrupt(id),
+        None => context.signals.send(Signal::Look(id.to_owned())),
     }
     Ok(run)
 }

@@ -1,38 +1,43 @@
 //! Leases: a node claims queued runs, extends its leases with heartbeats, and takes back what another
 //! node, or its own earlier life, left behind. Lease times are the database's, so nodes' clocks may differ.
 
+use std::time::Duration;
+
 use sqlx::PgExecutor;
 
-use super::create::LEASE_SECONDS;
-use super::{LeasedRun, Row, select};
+use super::{Context, LeasedRun, Row, select};
 use crate::error::Error;
 
-/// Leases since the run was queued by a client, after which it fails instead of going back to the queue.
+/// Leases since the run was queued by a client, after which it fails instead of going back to the queue. The index
+/// `runs_exhausted` and the query over it hold this number too.
 pub const MAX_ATTEMPTS: i32 = 3;
 
 /// Seconds after a run's expiry for which its worker may still be bringing it to its end.
 pub const OVERDUE_SECONDS: f64 = 60.0;
 
-/// Claims up to `limit` queued runs, oldest first.
-pub async fn claim(db: impl PgExecutor<'_>, node: &str, limit: i64) -> Result<Vec<LeasedRun>, Error> {
-    let rows: Vec<Row> = select!(
-        "with claimed as (
-            update runs set lease_owner = $1, lease_token = lease_token + 1, attempt = attempt + 1,
-                lease_until = now() + make_interval(secs => $3)
-            where id = any (array(
-                select id from runs where live and status = 'queued' and lease_owner is null and attempt < $4
-                order by queued_at limit $2 for update skip locked
-            ))
-            returning *
-         ) select",
-        "from claimed order by queued_at",
-        node,
-        limit,
-        LEASE_SECONDS,
-        MAX_ATTEMPTS,
+/// Key of the lock under which nodes claim, one after the other: PostgreSQL's advisory locks are numbers. These are the
+/// bytes of "locumrun".
+const CLAIMING: i64 = 0x6c6f_6375_6d72_756e;
+
+/// Whether a run waits for a worker.
+pub async fn any_queued(db: impl PgExecutor<'_>) -> Result<bool, Error> {
+    let any = sqlx::query_scalar!(
+        r#"select exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at is not null) as "any!""#
     )
-    .fetch_all(db)
+    .fetch_one(db)
     .await?;
+    Ok(any)
+}
+
+/// Claims up to `limit` queued runs. Projects take turns: the next place goes to the one of which the fewest runs are
+/// executed, on all nodes together, and within it to the run that has waited longest. No project gets beyond
+/// `context.project_runs`.
+pub async fn claim(context: &Context, limit: i64) -> Result<Vec<LeasedRun>, Error> {
+    let mut tx = crate::services::begin(&context.db).await?;
+    // In a statement of its own: what is counted below must be what the claim before this one left.
+    sqlx::query!(r#"select pg_advisory_xact_lock($1) as "lock: ()""#, CLAIMING).fetch_one(&mut *tx).await?;
+    let rows = claim_rows(&mut *tx, context, limit).await?;
+    tx.commit().await?;
     // A row that this version cannot read must not keep the others from their workers; its lease lapses.
     let readable = rows.into_iter().filter_map(|row| {
         LeasedRun::try_from(row)
@@ -40,6 +45,53 @@ pub async fn claim(db: impl PgExecutor<'_>, node: &str, limit: i64) -> Result<Ve
             .ok()
     });
     Ok(readable.collect())
+}
+
+async fn claim_rows(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> Result<Vec<Row>, Error> {
+    let rows: Vec<Row> = select!(
+        "with recursive waiting as (
+            (select project_id from runs
+             where live and status = 'queued' and lease_owner is null and queued_at is not null order by project_id limit 1)
+            union all
+            select (select r.project_id from runs r where r.live and r.status = 'queued' and r.lease_owner is null
+                and r.queued_at is not null and r.project_id > w.project_id order by r.project_id limit 1)
+            from waiting w where w.project_id is not null
+         ),
+         executed as (
+            select project_id, count(*) as runs from runs where live and lease_owner is not null group by project_id
+         ),
+         chosen as (
+            select next.id from waiting left join executed using (project_id)
+            cross join lateral (
+                select id, queued_at, coalesce(executed.runs, 0) + row_number() over (order by queued_at) as place
+                from (
+                    select q.id, q.queued_at from runs q
+                    where q.live and q.status = 'queued' and q.lease_owner is null and q.queued_at is not null
+                        and q.attempt < $4 and q.project_id = waiting.project_id
+                    order by q.queued_at limit greatest(0, least($2, $5 - coalesce(executed.runs, 0)))
+                ) as q
+            ) as next
+            order by next.place, next.queued_at limit $2
+         ),
+         claimed as (
+            update runs set lease_owner = $1, lease_token = lease_token + 1, attempt = attempt + 1,
+                lease_until = now() + make_interval(secs => $3)
+            where id = any (array(
+                select id from runs where id = any (array(select id from chosen))
+                    and status = 'queued' and lease_owner is null for update skip locked
+            ))
+            returning *
+         ) select",
+        "from claimed order by queued_at",
+        context.slots.node(),
+        limit,
+        context.lease.as_secs_f64(),
+        MAX_ATTEMPTS,
+        context.project_runs,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows)
 }
 
 /// A lease that the heartbeat found alive.
@@ -53,14 +105,19 @@ pub struct LiveLease {
 /// Extends the leases of these runs of the node, in one statement. What it does not return is lost.
 /// Only runs that are under way are named: a lease that nobody works for has to lapse. So has one whose
 /// worker hangs: it is not extended long after the run had to expire.
-pub async fn extend(db: impl PgExecutor<'_>, node: &str, ids: &[String]) -> Result<Vec<LiveLease>, Error> {
+pub async fn extend(
+    db: impl PgExecutor<'_>,
+    node: &str,
+    ids: &[String],
+    lease: Duration,
+) -> Result<Vec<LiveLease>, Error> {
     let leases = sqlx::query_as!(
         LiveLease,
         r#"update runs set lease_until = now() + make_interval(secs => $2)
          where id = any ($3) and lease_owner = $1 and expires_at > now() - make_interval(secs => $4)
          returning id, lease_token as token, status = 'cancelling' as "cancelling!""#,
         node,
-        LEASE_SECONDS,
+        lease.as_secs_f64(),
         ids,
         OVERDUE_SECONDS,
     )
@@ -127,15 +184,14 @@ pub async fn overdue(db: impl PgExecutor<'_>) -> Result<Vec<Overdue>, Error> {
         Overdue,
         r#"select id as "id!", cancelling as "cancelling!", expired as "expired!" from (
             (select id, status = 'cancelling' as cancelling, true as expired from runs
-             where live and expires_at <= now() and lease_owner is null order by expires_at limit $2)
+             where live and expires_at <= now() and lease_owner is null order by expires_at limit $1)
             union
             (select id, false, expires_at <= now() from runs
-             where live and status = 'queued' and lease_owner is null and attempt >= $1 order by queued_at limit $2)
+             where live and status = 'queued' and lease_owner is null and attempt >= 3 limit $1)
             union
             (select id, true, expires_at <= now() from runs
-             where live and lease_owner is null and status = 'cancelling' limit $2)
+             where live and lease_owner is null and status = 'cancelling' limit $1)
          ) as overdue"#,
-        MAX_ATTEMPTS,
         SWEPT_AT_ONCE,
     )
     .fetch_all(db)

@@ -37,8 +37,22 @@ pub struct Context {
     pub db: PgPool,
     pub slots: slots::Slots,
     pub hub: crate::events::Hub,
+    /// Tells the other nodes.
+    pub signals: super::signals::Signals,
     /// How long a run may live.
     pub lifetime: std::time::Duration,
+    /// How long a node may be silent before its runs go on elsewhere.
+    pub lease: std::time::Duration,
+    /// Runs of a project that may be executed at once.
+    pub project_runs: Option<i64>,
+}
+
+impl Context {
+    /// The node that a run may be leased to as it is queued, given a free slot. Where projects are limited there is
+    /// none: whether a project is at its limit only the claims know, which are made one after the other.
+    fn place(&self, slot: Option<&slots::Slot>) -> Option<&str> {
+        (slot.is_some() && self.project_runs.is_none()).then(|| self.slots.node())
+    }
 }
 
 /// A run that this node has leased, and what its engine needs beside the object.

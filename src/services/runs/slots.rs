@@ -2,17 +2,21 @@
 //! The engine holds the other end.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::LeasedRun;
 
+/// The right to execute a run, until it is dropped.
+pub type Slot = OwnedSemaphorePermit;
+
 /// A leased run and the slot in which it is to be executed.
 pub struct Assignment {
     pub run: LeasedRun,
-    pub slot: OwnedSemaphorePermit,
+    pub slot: Slot,
 }
 
 /// The workers of this node, seen from the services.
@@ -22,6 +26,10 @@ pub struct Slots(Arc<Inner>);
 struct Inner {
     /// The name under which this process holds leases.
     node: String,
+    /// How long a lease holds without a heartbeat.
+    lease: Duration,
+    /// What [`Held`] counts from.
+    start: Instant,
     permits: Arc<Semaphore>,
     assignments: mpsc::UnboundedSender<Assignment>,
     queued: Notify,
@@ -34,7 +42,11 @@ struct Inner {
 struct Entry {
     lease_token: i64,
     interrupt: Arc<Notify>,
+    held: Arc<Held>,
 }
+
+/// Until when a lease certainly holds, by this node's own clock: milliseconds since the slots were made.
+struct Held(AtomicU64);
 
 /// A run under way on this node. Dropping it, also by a panic, takes the run off the heartbeat, so that
 /// a lease that nobody works for lapses.
@@ -43,9 +55,16 @@ pub struct Executing {
     run_id: String,
     lease_token: i64,
     interrupt: Arc<Notify>,
+    held: Arc<Held>,
 }
 
 impl Executing {
+    /// Whether the lease certainly holds. When it does not, another node may have the run, and what this one has to
+    /// tell of it is no longer true: so it is after a pause of the process, or of the database.
+    pub fn is_held(&self) -> bool {
+        self.slots.0.start.elapsed().as_millis() < u128::from(self.held.0.load(Ordering::Acquire))
+    }
+
     /// Resolves, each time, when the worker is to look whether it may go on: asked to cancel, the lease lost,
     /// or the thread deleted.
     pub async fn interrupted(&self) {
@@ -64,10 +83,12 @@ impl Drop for Executing {
 
 impl Slots {
     /// Slots for `workers` runs at once, and the receiver of what is handed over.
-    pub fn new(node: String, workers: usize) -> (Self, mpsc::UnboundedReceiver<Assignment>) {
+    pub fn new(node: String, workers: usize, lease: Duration) -> (Self, mpsc::UnboundedReceiver<Assignment>) {
         let (assignments, receiver) = mpsc::unbounded_channel();
         let inner = Inner {
             node,
+            lease,
+            start: Instant::now(),
             permits: Arc::new(Semaphore::new(workers)),
             assignments,
             queued: Notify::new(),
@@ -82,7 +103,7 @@ impl Slots {
     }
 
     /// A slot, if one is free now.
-    pub fn try_reserve(&self) -> Option<OwnedSemaphorePermit> {
+    pub fn try_reserve(&self) -> Option<Slot> {
         Arc::clone(&self.0.permits).try_acquire_owned().ok()
     }
 
@@ -105,7 +126,7 @@ impl Slots {
         self.0.queued.notify_one();
     }
 
-    /// Notes whether the queue was found empty; a run that is queued meanwhile wakes the engine anyway.
+    /// Notes whether what the queue held was taken; a run that is queued meanwhile wakes the engine anyway.
     pub fn looked(&self, is_empty: bool) {
         self.0.backlog.store(!is_empty, Ordering::Release);
     }
@@ -125,12 +146,33 @@ impl Slots {
     /// Registers a run as under way, until the guard is dropped.
     pub fn executing(&self, run_id: &str, lease_token: i64) -> Executing {
         let interrupt = Arc::new(Notify::new());
-        let entry = Entry { lease_token, interrupt: Arc::clone(&interrupt) };
+        // It was leased a moment ago; the margin is that moment's.
+        let held = Arc::new(Held(AtomicU64::new(self.millis(Instant::now() + self.0.lease * 4 / 5))));
+        let entry = Entry { lease_token, interrupt: Arc::clone(&interrupt), held: Arc::clone(&held) };
         if let Some(old) = self.lock().insert(run_id.to_owned(), entry) {
             // This node lost the run and has it again; the old worker is to find out.
             old.interrupt.notify_one();
         }
-        Executing { slots: self.clone(), run_id: run_id.to_owned(), lease_token, interrupt }
+        Executing { slots: self.clone(), run_id: run_id.to_owned(), lease_token, interrupt, held }
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.0.start).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Notes that a lease was extended by a statement sent at this moment.
+    pub fn extended(&self, run_id: &str, lease_token: i64, sent_at: Instant) {
+        if let Some(entry) = self.lock().get(run_id).filter(|entry| entry.lease_token == lease_token) {
+            entry.held.0.store(self.millis(sent_at + self.0.lease), Ordering::Release);
+        }
+    }
+
+    /// Tells the workers whose leases may have lapsed to look.
+    pub fn interrupt_lapsed(&self) {
+        let now = self.millis(Instant::now());
+        for entry in self.lock().values().filter(|entry| entry.held.0.load(Ordering::Acquire) <= now) {
+            entry.interrupt.notify_one();
+        }
     }
 
     /// Whether a worker of this node has the run.

@@ -1,10 +1,11 @@
 //! Submitting tool outputs: they go into the step, and the run goes back to the queue.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use sqlx::PgExecutor;
 
-use super::create::{Created, LEASE_SECONDS, hand_over};
+use super::create::{Created, hand_over};
 use super::{Context, LeasedRun, absent, lock};
 use crate::error::{Error, Invalid};
 use crate::events::{RunEvent, RunEventName, StepEventName};
@@ -32,7 +33,7 @@ pub async fn submit_tool_outputs(
     let outputs = match_outputs(&action, request.tool_outputs)?;
     let step = complete_step(&mut tx, &leased, outputs).await?;
     let slot = context.slots.try_reserve();
-    let is_leased = requeue(&mut *tx, &mut leased, slot.is_some().then(|| context.slots.node())).await?;
+    let is_leased = requeue(&mut *tx, &mut leased, context.place(slot.as_ref()), context.lease).await?;
     // Before the commit: a worker may be quick.
     let events = request.stream.then(|| {
         let events = context.hub.open(id, leased.token);
@@ -98,11 +99,16 @@ async fn complete_step(
 }
 
 /// Queues the run again, leased to `node` if nothing else waits. Attempts count anew: there was progress.
-async fn requeue(db: impl PgExecutor<'_>, leased: &mut LeasedRun, node: Option<&str>) -> Result<bool, Error> {
+async fn requeue(
+    db: impl PgExecutor<'_>,
+    leased: &mut LeasedRun,
+    node: Option<&str>,
+    lease: Duration,
+) -> Result<bool, Error> {
     let row = sqlx::query!(
         r#"with place as (
             select $2::text as node
-            where $2 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null)
+            where $2 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at is not null)
          )
          update runs set status = 'queued', required_action = null, queued_at = $3,
             attempt = case when place.node is null then 0 else 1 end, lease_token = lease_token + 1,
@@ -114,7 +120,7 @@ async fn requeue(db: impl PgExecutor<'_>, leased: &mut LeasedRun, node: Option<&
         leased.run.id,
         node,
         now(),
-        LEASE_SECONDS,
+        lease.as_secs_f64(),
     )
     .fetch_one(db)
     .await?;

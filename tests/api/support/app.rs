@@ -127,6 +127,8 @@ impl Builder {
             ("--files-url", format!("file://{}", database.files().display())),
             ("--api-keys", KEY.to_owned()),
             ("--model-url", model.url()),
+            // Failures that last are tested often; that there are more retries by default is a matter of patience.
+            ("--model-retries", "3".to_owned()),
         ];
         let given =
             |name: &str| self.arguments.iter().any(|argument| argument.split('=').next() == Some(name));

@@ -23,8 +23,10 @@ static TEMPLATE: LazyLock<String> = LazyLock::new(|| {
         administer(format!("create database {created}")).await;
         let options = DatabaseOptions {
             database_url: Some(url_of(&created).into()),
+            database_direct_url: None,
             data_dir: None,
             database_connections: 2,
+            database_wait_seconds: Duration::from_secs(5),
         };
         let database = Database::connect(&options, Purpose::Command).await.expect("the template answers");
         database.migrate().await.expect("the migrations apply");
