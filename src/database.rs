@@ -103,14 +103,16 @@ impl Database {
         };
         // One connection first: a pool would only say that it waited.
         probe(&connect).await?;
+        if given(options.database_url.as_ref()).is_some() {
+            check_statements(&connect).await?;
+        }
         if given(options.database_direct_url.as_ref()).is_some() {
             probe(&direct).await?;
-            check_statements(&connect).await?;
         }
         let connections = if purpose == Purpose::Serve { options.database_connections } else { 2 };
         let wait = options.database_wait_seconds;
-        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
-        let keeper = PgPoolOptions::new().max_connections(KEEPER).acquire_timeout(wait);
+        let pool = pool_of(connections, wait);
+        let keeper = pool_of(KEEPER, wait);
         let keeper = keeper.connect_lazy_with(connect.clone());
         let pool = pool.connect_with(connect).await.map_err(refusal)?;
         let database = Self { pool, keeper, direct, cluster: None };
@@ -152,6 +154,18 @@ impl Database {
         self.pool.close().await;
         stop(self.cluster).await;
     }
+}
+
+/// All statements go by keys. PostgreSQL, which prepares them while tables are small, would read whole tables and keep
+/// to that while they grow, until its next ANALYZE; and what it then thinks expensive it would compile first.
+fn pool_of(connections: u32, wait: Duration) -> PgPoolOptions {
+    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
+    pool.after_connect(|connection, _| {
+        Box::pin(async move {
+            connection.execute("set enable_seqscan = off; set jit = off").await?;
+            Ok(())
+        })
+    })
 }
 
 /// An empty variable is one that is not set.

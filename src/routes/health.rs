@@ -17,20 +17,26 @@ async fn healthz() -> Response {
     status(StatusCode::OK, r#"{"status":"ok"}"#)
 }
 
-/// The database answers and holds the tables of this version.
+/// The database answers and holds the tables of this version; and the server is to go on, so that a balancer sends
+/// nothing more to one that stops.
 async fn readyz(State(state): State<AppState>) -> Response {
+    if state.runs.slots.is_closed() {
+        return unavailable("the server is stopping");
+    }
     match crate::database::check(&state.db).await {
         Ok(()) => status(StatusCode::OK, r#"{"status":"ready"}"#),
         Err(error) => {
             tracing::warn!(%error, "not ready");
-            status(
-                StatusCode::SERVICE_UNAVAILABLE,
-                r#"{"status":"unavailable","reason":"the database does not answer"}"#,
-            )
+            unavailable("the database does not answer")
         }
     }
 }
 
-fn status(status: StatusCode, body: &'static str) -> Response {
+fn unavailable(reason: &'static str) -> Response {
+    status(StatusCode::SERVICE_UNAVAILABLE, format!(r#"{{"status":"unavailable","reason":"{reason}"}}"#))
+}
+
+fn status(status: StatusCode, body: impl Into<String>) -> Response {
+    let body = body.into();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

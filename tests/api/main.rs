@@ -21,6 +21,7 @@ mod limits;
 mod lists;
 mod message_files;
 mod messages;
+mod nodes;
 mod operations;
 mod plans;
 mod process;

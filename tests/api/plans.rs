@@ -4,7 +4,9 @@
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::support::TestApp;
+use serde_json::json;
+
+use crate::support::{Scene, TestApp};
 
 /// Ended runs with statistics, then live ones that the statistics do not know.
 async fn busy_after_idle(db: &mut PgConnection) {
@@ -110,4 +112,26 @@ async fn statements_about_one_run_go_by_its_id_and_those_about_many_by_their_own
     }
     // They were never meant to be executed.
     db.execute("update runs set status = 'cancelled' where live").await.unwrap();
+}
+
+/// Statements are prepared while tables are small, and planned for that.
+#[tokio::test]
+async fn no_statement_reads_a_whole_table_of_a_young_database() {
+    let scene = Scene::on(TestApp::builder().argument("--database-connections", 2).start().await).await;
+    const RUNS: i64 = 12;
+    for _ in 0..RUNS {
+        scene.run(json!({}), "completed").await;
+        scene.client.get(&scene.runs()).await.ok();
+        scene.texts().await;
+    }
+    let mut db = PgConnection::connect(&scene.app.database.url()).await.unwrap();
+    let counts = "select relname::text, seq_scan, n_tup_ins from pg_stat_user_tables
+        where relname in ('assistants', 'threads', 'messages', 'runs', 'run_steps') order by relname";
+    let mut tables: Vec<(String, i64, i64)> = Vec::new();
+    // Backends report within a second of their last statement; nothing says when all have.
+    while tables.iter().filter(|table| table.2 >= RUNS).count() < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tables = sqlx::query_as(counts).fetch_all(&mut db).await.unwrap();
+    }
+    assert!(tables.len() == 5 && tables.iter().all(|table| table.1 == 0), "{tables:?}");
 }

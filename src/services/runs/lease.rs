@@ -29,9 +29,9 @@ pub async fn any_queued(db: impl PgExecutor<'_>) -> Result<bool, Error> {
     Ok(any)
 }
 
-/// Claims up to `limit` queued runs. Projects take turns: the next place goes to the one of which the fewest runs are
-/// executed, on all nodes together, and within it to the run that has waited longest. No project gets beyond
-/// `context.project_runs`.
+/// Claims up to `limit` queued runs. The next place goes to the project of which the fewest runs are executed, on all
+/// nodes together; of several, to the next in turn; within it to the run that has waited longest. No project gets
+/// beyond `context.project_runs`.
 pub async fn claim(context: &Context, limit: i64) -> Result<Vec<LeasedRun>, Error> {
     let mut tx = crate::services::begin(&context.db).await?;
     // In a statement of its own: what is counted below must be what the claim before this one left.
@@ -48,6 +48,7 @@ pub async fn claim(context: &Context, limit: i64) -> Result<Vec<LeasedRun>, Erro
 }
 
 async fn claim_rows(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> Result<Vec<Row>, Error> {
+    let after = context.slots.last_project();
     let rows: Vec<Row> = select!(
         "with recursive waiting as (
             (select project_id from runs
@@ -71,7 +72,7 @@ async fn claim_rows(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> R
                     order by q.queued_at limit greatest(0, least($2, $5 - coalesce(executed.runs, 0)))
                 ) as q
             ) as next
-            order by next.place, next.queued_at limit $2
+            order by next.place, waiting.project_id <= $6, waiting.project_id limit $2
          ),
          claimed as (
             update runs set lease_owner = $1, lease_token = lease_token + 1, attempt = attempt + 1,
@@ -88,9 +89,14 @@ async fn claim_rows(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> R
         context.lease.as_secs_f64(),
         MAX_ATTEMPTS,
         context.project_runs,
+        after,
     )
     .fetch_all(db)
     .await?;
+    let served = rows.iter().map(|row| &row.project_id);
+    if let Some(last) = served.max_by_key(|project| (**project <= after, *project)) {
+        context.slots.set_last_project(last.clone());
+    }
     Ok(rows)
 }
 

@@ -35,6 +35,8 @@ struct Inner {
     queued: Notify,
     /// Whether the queue may hold a run that found no slot.
     backlog: AtomicBool,
+    /// The project that this node has claimed for last.
+    last_project: Mutex<String>,
     /// Runs under way here, by id: how a request to cancel reaches its worker at once.
     executing: Mutex<HashMap<String, Entry>>,
 }
@@ -93,6 +95,7 @@ impl Slots {
             assignments,
             queued: Notify::new(),
             backlog: AtomicBool::new(false),
+            last_project: Mutex::default(),
             executing: Mutex::default(),
         };
         (Self(Arc::new(inner)), receiver)
@@ -112,6 +115,11 @@ impl Slots {
         self.0.permits.close();
     }
 
+    /// Whether no run is taken on any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.permits.is_closed()
+    }
+
     /// Hands over a run that is leased to this node. If the engine has stopped, the lease lapses and
     /// the run goes back to the queue.
     pub fn assign(&self, assignment: Assignment) {
@@ -124,6 +132,15 @@ impl Slots {
     pub fn wake(&self) {
         self.0.backlog.store(true, Ordering::Release);
         self.0.queued.notify_one();
+    }
+
+    /// The project that this node has claimed for last; empty before the first.
+    pub fn last_project(&self) -> String {
+        self.0.last_project.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_last_project(&self, project: String) {
+        *self.0.last_project.lock().unwrap_or_else(PoisonError::into_inner) = project;
     }
 
     /// Notes whether what the queue held was taken; a run that is queued meanwhile wakes the engine anyway.

@@ -44,6 +44,9 @@ async fn a_stop_waits_for_the_runs_under_way() {
     let (busy, mut server) = Busy::start(reply, "25").await;
     server.signal("TERM");
     server.wait_for_line("stopping");
+    // Whoever balances between nodes is told to send nothing more.
+    let ready = Client::new(&server.url).with_key(None).with_base(&server.url).get("/readyz").await;
+    assert_eq!((ready.status, &ready.body["reason"]), (503, &json!("the server is stopping")));
     // It still answers, and takes on what comes for the next start.
     let (_, late) = start_runs(&server.client(KEY), 1).await;
     assert_eq!(late[0]["status"], "queued");

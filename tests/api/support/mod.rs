@@ -29,7 +29,7 @@ pub use script::Reply;
 
 /// Where the scripted models and the housekeeping of databases run, so that they outlive the runtime of
 /// any one test.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
