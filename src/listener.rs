@@ -55,7 +55,12 @@ impl Listener {
         // What it says is no signal, so that other nodes pass over it.
         let word = ids::random("hear_", 16);
         let said = sqlx::query("select pg_notify($1, $2)").bind(signals::CHANNEL).bind(&word);
-        db.execute(said).await?;
+        match db.execute(said).await {
+            Ok(_) => {}
+            // A pooler has given what this node listens for to the one that speaks.
+            Err(sqlx::Error::Protocol(_)) => return Err(Error::Deaf),
+            Err(error) => return Err(error.into()),
+        }
         let heard = async {
             while let Some(notification) = listener.try_recv().await? {
                 if notification.payload() == word {
