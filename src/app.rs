@@ -17,6 +17,7 @@ use crate::engine::Engine;
 use crate::engine::model::Model;
 use crate::events::Hub;
 use crate::listener::{self, Heard, Listener};
+use crate::pool::PgPool;
 use crate::services::runs::lease;
 use crate::services::runs::slots::Slots;
 use crate::services::signals::{self, Signal, Signals};
@@ -117,7 +118,7 @@ impl App {
 
         let stop = CancellationToken::new();
         let keepers = vec![
-            tokio::spawn(ear.work(stop.clone(), hear(auth.clone(), runs.slots.clone()))),
+            tokio::spawn(ear.work(stop.clone(), hear(db.clone(), auth.clone(), runs.slots.clone()))),
             tokio::spawn(signals::announce(db.clone(), node, gathered, stop.clone())),
             tokio::spawn(auth.clone().store_last_use(stop.clone())),
             tokio::spawn(janitor::work(files.clone(), stop.clone())),
@@ -167,13 +168,14 @@ impl App {
 }
 
 /// What becomes of what the other nodes say.
-fn hear(auth: Authenticator, slots: Slots) -> impl Fn(Heard) {
+fn hear(db: PgPool, auth: Authenticator, slots: Slots) -> impl Fn(Heard) {
     move |heard| match heard {
         Heard::Keys => auth.forget(),
         Heard::Signal(Signal::Queued) => slots.wake(),
         Heard::Signal(Signal::Look(run_id)) => slots.interrupt(&run_id),
         // Nobody reads along from elsewhere yet.
         Heard::Signal(Signal::Events(_)) => {}
+        Heard::Lost => db.doubt(),
         Heard::Missed => {
             auth.forget();
             slots.wake();

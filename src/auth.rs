@@ -10,11 +10,11 @@ use std::time::Duration;
 use axum::http::{HeaderMap, header};
 use moka::future::Cache;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
+use crate::pool::PgPool;
 use crate::services::keys::{self, KeyDigest, KeyOwner};
 
 /// How long a valid key is believed without another look.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgConnection, PgPool};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::config::DatabaseOptions;
+use crate::pool::PgPool;
 use crate::postgres::{self, Cluster};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -111,11 +112,8 @@ impl Database {
         }
         let connections = if purpose == Purpose::Serve { options.database_connections } else { 2 };
         let wait = options.database_wait_seconds;
-        let pool = pool_of(connections, wait);
-        let keeper = pool_of(KEEPER, wait);
-        let keeper = keeper.connect_lazy_with(connect.clone());
-        let pool = pool.connect_with(connect).await.map_err(refusal)?;
-        let database = Self { pool, keeper, direct, cluster: None };
+        let keeper = PgPool::new(connect.clone(), KEEPER, wait);
+        let database = Self { pool: PgPool::new(connect, connections, wait), keeper, direct, cluster: None };
         match check_version(&database.pool).await {
             Ok(()) => Ok(database),
             Err(error) => {
@@ -150,22 +148,10 @@ impl Database {
 
     /// Closes the pool and stops the private cluster.
     pub async fn close(self) {
-        self.keeper.close().await;
-        self.pool.close().await;
+        self.keeper.close();
+        self.pool.close();
         stop(self.cluster).await;
     }
-}
-
-/// All statements go by keys. PostgreSQL, which prepares them while tables are small, would read whole tables and keep
-/// to that while they grow, until its next ANALYZE; and what it then thinks expensive it would compile first.
-fn pool_of(connections: u32, wait: Duration) -> PgPoolOptions {
-    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
-    pool.after_connect(|connection, _| {
-        Box::pin(async move {
-            connection.execute("set enable_seqscan = off; set jit = off").await?;
-            Ok(())
-        })
-    })
 }
 
 /// An empty variable is one that is not set.

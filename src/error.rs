@@ -10,6 +10,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::pool::is_undone;
+
 /// Why a request was not served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -77,11 +79,7 @@ impl Invalid {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
-            sqlx::Error::PoolTimedOut => Error::Unavailable,
-            error if is_refusal(&error) => {
-                tracing::warn!(%error, "the database refused");
-                Error::Unavailable
-            }
+            error if is_undone(&error) => Error::Unavailable,
             error => Error::Database(error),
         }
     }
@@ -184,12 +182,6 @@ impl Error {
         };
         ErrorBody { error: ErrorObject { message: self.to_string(), kind, param, code } }
     }
-}
-
-/// Whether the database undid the statement, or did not begin it, for want of what it will have again: it is stopping or
-/// starting (57P01 to 57P03), or short of connections, memory or disk (class 53).
-fn is_refusal(error: &sqlx::Error) -> bool {
-    sql_state(error).is_some_and(|state| state.starts_with("57P") || state.starts_with("53"))
 }
 
 fn sql_state(error: &sqlx::Error) -> Option<std::borrow::Cow<'_, str>> {

@@ -35,6 +35,8 @@ pub mod janitor;
 pub mod listener;
 /// Keyset pages.
 pub mod page;
+/// Connections to the database, shared.
+pub mod pool;
 /// The private PostgreSQL of the embedded default.
 pub mod postgres;
 /// HTTP, a file per resource.

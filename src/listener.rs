@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use sqlx::Executor;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
-use sqlx::{Executor, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::ids;
+use crate::pool::PgPool;
 use crate::services::{keys, signals};
 
 /// How long the first word may take from PostgreSQL and back.
@@ -22,7 +23,9 @@ pub enum Heard {
     Keys,
     /// Another node signals.
     Signal(signals::Signal),
-    /// The connection was lost for a while: anything may have happened.
+    /// The connection was lost, and others may be as well.
+    Lost,
+    /// It is back: anything may have happened meanwhile.
     Missed,
 }
 
@@ -42,7 +45,7 @@ pub enum Error {
 pub struct Listener {
     node: String,
     /// Of one connection, to make it again.
-    pool: PgPool,
+    pool: sqlx::PgPool,
     listener: PgListener,
 }
 
@@ -91,6 +94,7 @@ impl Listener {
                 error = lost.map(tracing::field::display),
                 "the connection for notifications was lost; until it is back, other nodes are heard later and a revoked key may work for 30 s"
             );
+            hear(Heard::Lost);
             match stop.run_until_cancelled(self.reconnect()).await {
                 Some(()) => hear(Heard::Missed),
                 None => return,
@@ -123,7 +127,7 @@ impl Listener {
     }
 }
 
-async fn listen(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
+async fn listen(pool: &sqlx::PgPool) -> Result<PgListener, sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     // The loop above connects, so that it knows when something may have been missed.
     listener.eager_reconnect(false);

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
-
 use crate::auth::Authenticator;
 use crate::dialect::Dialect;
+use crate::pool::PgPool;
 use crate::services::{files, runs};
 
 /// Shared by all handlers; cheap to clone.

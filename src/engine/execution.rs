@@ -6,7 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::model::stream::{FinishReason, ReplyEvent};
@@ -18,6 +17,7 @@ use super::turn::{self, Reply};
 use super::{Engine, retry, tokens};
 use crate::events::{RunEvent, RunEventName};
 use crate::ids;
+use crate::pool::PgPool;
 use crate::services::now;
 use crate::services::runs::LeasedRun;
 use crate::services::runs::ending::{self, End};

@@ -27,7 +27,6 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::RunOptions;
 use crate::error::{Error, ErrorBody};
 use crate::events::{Hub, RunEvent};
+use crate::pool::PgPool;
 use crate::services::runs::lease;
 use crate::services::runs::slots::{Assignment, Slots};
 use crate::services::signals::{self, Signal};

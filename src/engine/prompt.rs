@@ -5,7 +5,6 @@
 //! is cut oldest first and never loses the newest message of the user.
 
 use serde_json::{Map, Value, json};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::images::{self, Images};
@@ -13,6 +12,7 @@ use super::outcome::Stop;
 use super::tokens;
 use super::tools::{self, Offer, function};
 use crate::error::Error;
+use crate::pool::PgPool;
 use crate::services::files;
 use crate::services::messages::history::{self, HistoryMessage};
 use crate::services::run_steps::{self, ModelCall};

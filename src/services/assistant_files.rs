@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ use super::{AsJson, assistants, files, now};
 use crate::error::{Error, Invalid};
 use crate::ids;
 use crate::page::PageRequest;
+use crate::pool::PgPool;
 use crate::types::file::{AssistantFile, File};
 use crate::types::tool::{FILE_IDS, ToolResources};
 use crate::types::{Deleted, List};

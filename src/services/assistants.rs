@@ -1,13 +1,14 @@
 //! Assistants.
 
+use sqlx::PgExecutor;
 use sqlx::types::Json;
-use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 
 use super::{AsJson, assistant_files, files, known, now};
 use crate::error::{Error, Invalid};
 use crate::ids;
 use crate::page::PageRequest;
+use crate::pool::PgPool;
 use crate::types::assistant::{Assistant, CreateAssistant, ModifyAssistant};
 use crate::types::tool::{ResponseFormat, Tool, ToolResources};
 use crate::types::{Deleted, List, Metadata, ReasoningEffort};

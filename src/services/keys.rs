@@ -1,7 +1,7 @@
 //! Projects and their API keys. Only the SHA-256 of a key is stored; the key is shown once.
 
 use sha2::{Digest, Sha256};
-use sqlx::{PgExecutor, PgPool};
+use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -104,7 +104,7 @@ pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Key>, Error> {
 }
 
 /// Revokes a key by its id; false when there is none that is still valid. Nodes that have it cached are told.
-pub async fn revoke(db: &PgPool, id: &str) -> Result<bool, Error> {
+pub async fn revoke(db: impl PgExecutor<'_> + Copy, id: &str) -> Result<bool, Error> {
     let done =
         sqlx::query!("update api_keys set revoked_at = $2 where id = $1 and revoked_at is null", id, now())
             .execute(db)

@@ -14,14 +14,15 @@ pub mod threads;
 pub mod uploads;
 
 use serde::Serialize;
+use sqlx::PgExecutor;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
-use sqlx::{PgExecutor, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 
 use crate::error::Error;
+use crate::pool::{PgPool, Transaction};
 use crate::types::Patch;
 use crate::types::tool::ToolResources;
 
@@ -44,17 +45,9 @@ impl<T: Serialize> sqlx::Encode<'_, sqlx::Postgres> for AsJson<T> {
     }
 }
 
-/// Begins a transaction. In a task of its own: sqlx does not take back a `begin` that is dropped half way (a
-/// handler is, when its client leaves), and whoever got that connection next would work in a transaction
-/// that nobody ever commits.
-///
-/// PostgreSQL ends it when this node falls silent within it: one that is paused keeps its locks, and runs with them,
-/// from the other nodes otherwise.
-pub async fn begin(db: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
-    const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '5s'";
-    let db = db.clone();
-    let begun = tokio::spawn(async move { db.begin_with(BEGIN).await }).await;
-    Ok(begun.map_err(|error| Error::Internal(error.to_string()))??)
+/// Begins a transaction.
+pub async fn begin(db: &PgPool) -> Result<Transaction, Error> {
+    Ok(db.begin().await?)
 }
 
 /// Now, to the microsecond that PostgreSQL keeps.

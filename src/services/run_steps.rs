@@ -1,13 +1,14 @@
 //! Run steps.
 
 use serde::{Deserialize, Serialize};
+use sqlx::PgExecutor;
 use sqlx::types::Json;
-use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 
 use super::{known, runs};
 use crate::error::Error;
 use crate::page::PageRequest;
+use crate::pool::PgPool;
 use crate::types::run::RunStatus;
 use crate::types::run_step::{RunStep, RunStepKind, RunStepStatus, StepDetails};
 use crate::types::usage::Usage;

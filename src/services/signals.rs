@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
+use crate::pool::PgPool;
 
 /// The channel of the signals.
 pub const CHANNEL: &str = "locum_runs";
@@ -73,7 +74,7 @@ impl Signals {
 
 /// Sends on what was signalled, until `stop`.
 pub async fn announce(
-    db: sqlx::PgPool,
+    db: PgPool,
     node: String,
     mut signals: UnboundedReceiver<Signal>,
     stop: CancellationToken,

@@ -1,7 +1,7 @@
 //! Threads.
 
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -10,6 +10,7 @@ use super::messages::{self, NewMessage};
 use super::runs;
 use crate::error::Error;
 use crate::ids;
+use crate::pool::PgPool;
 use crate::types::thread::{CreateThread, ModifyThread, Thread};
 use crate::types::tool::ToolResources;
 use crate::types::{Deleted, Metadata};
@@ -54,7 +55,9 @@ pub fn not_found(id: &str) -> Error {
 pub async fn create(db: &PgPool, project: &str, request: CreateThread) -> Result<Thread, Error> {
     if request.messages.is_empty() {
         let mut connection = db.acquire().await?;
-        return Ok(insert(&mut connection, project, request).await?.0);
+        let (thread, _) = insert(&mut connection, project, request).await?;
+        connection.done();
+        return Ok(thread);
     }
     let mut tx = super::begin(db).await?;
     let (thread, _) = insert(&mut tx, project, request).await?;

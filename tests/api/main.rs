@@ -29,6 +29,7 @@ mod robustness;
 mod run_steps;
 mod runs;
 mod sdk;
+mod statements;
 mod streaming;
 mod tenancy;
 mod threads;

@@ -1,12 +1,12 @@
 //! Removes what is no file: what has expired, and bytes without an owner. Every node may do so at once:
 //! each step can be done twice.
 
-use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use super::Context;
 use super::stored::ABANDONED;
 use crate::error::Error;
+use crate::pool::PgPool;
 use crate::services::now;
 
 /// Rows taken at once. Where a statement spells the number out, PostgreSQL plans for so few.

@@ -7,8 +7,8 @@ pub mod stored;
 use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use sqlx::PgExecutor;
 use sqlx::types::time::OffsetDateTime;
-use sqlx::{PgExecutor, PgPool};
 use tokio::sync::Notify;
 
 use super::known;
@@ -16,6 +16,7 @@ use crate::blobs::{self, Blobs};
 use crate::error::{Error, Invalid};
 use crate::ids;
 use crate::page::PageRequest;
+use crate::pool::PgPool;
 use crate::types::file::{CreateFile, File, FilePurpose, FileStatus};
 use crate::types::{Deleted, List};
 use stored::Stored;

@@ -1,11 +1,11 @@
 //! The files of a v1 message, which are the attachments of v2, in their order.
 
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::{Error, Invalid};
 use crate::ids;
 use crate::page::PageRequest;
+use crate::pool::PgPool;
 use crate::types::List;
 use crate::types::file::{File, MessageFile};
 use crate::types::message::Message;

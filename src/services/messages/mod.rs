@@ -8,7 +8,7 @@ pub mod history;
 pub mod message_files;
 
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use super::{AsJson, files, known, threads};
 use crate::error::{Error, Invalid};
 use crate::ids;
 use crate::page::PageRequest;
+use crate::pool::PgPool;
 use crate::types::message::{
     Attachment, ContentPart, CreateMessage, Message, MessageIncompleteReason, MessageStatus, ModifyMessage,
     Role,
@@ -161,7 +162,8 @@ pub async fn check_files(
     Ok(())
 }
 
-fn names_files(request: &CreateMessage) -> bool {
+/// Whether there is anything for [`check_files`] to check.
+pub fn names_files(request: &CreateMessage) -> bool {
     let is_image = |part: &ContentPart| matches!(part, ContentPart::ImageFile { .. });
     !request.attachments.is_empty() || request.content.iter().any(is_image)
 }
@@ -186,6 +188,7 @@ pub async fn create(
     if names_files(&request) {
         let mut connection = db.acquire().await?;
         check_files(&mut connection, project, std::slice::from_ref(&request)).await?;
+        connection.done();
     }
     let mut new = NewMessage::new(thread_id, request, ids::new_ord());
     loop {

@@ -12,6 +12,7 @@ use crate::dialect::Dialect;
 use crate::error::{Error, Invalid};
 use crate::events::{RunEvent, RunEventName, Subscription};
 use crate::ids;
+use crate::pool::PgPool;
 use crate::services::messages::{self, NewMessage};
 use crate::services::signals::Signal;
 use crate::services::{AsJson, assistants, threads};
@@ -41,9 +42,10 @@ pub async fn create(
     let stream = request.stream;
     let mut leased = snapshot(context, project, dialect, thread_id, request, assistant)?;
     check_has_prompt(&context.db, &leased, &additional).await?;
-    if !additional.is_empty() {
+    if additional.iter().any(messages::names_files) {
         let mut connection = context.db.acquire().await?;
         messages::check_files(&mut connection, project, &additional).await?;
+        connection.done();
     }
 
     let mut floor = Uuid::nil();
@@ -214,7 +216,7 @@ fn no_prompt() -> Error {
 
 /// A model needs something to answer to.
 async fn check_has_prompt(
-    db: &sqlx::PgPool,
+    db: &PgPool,
     leased: &LeasedRun,
     additional: &[CreateMessage],
 ) -> Result<(), Error> {

@@ -13,8 +13,8 @@ pub mod submit;
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use sqlx::PgExecutor;
 use sqlx::types::Json;
-use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ use super::{AsJson, known, threads};
 use crate::dialect::Dialect;
 use crate::error::{Error, Invalid};
 use crate::page::PageRequest;
+use crate::pool::PgPool;
 use crate::types::run::{ModifyRun, Run, RunIncompleteReason, RunStatus};
 use crate::types::tool::ToolResources;
 use crate::types::usage::Usage;

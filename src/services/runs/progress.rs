@@ -2,11 +2,12 @@
 //! the states from which the change is allowed; no row means that the lease or the run is gone, or that
 //! somebody asked to cancel, and the engine stops.
 
-use sqlx::{PgExecutor, PgPool};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::{LeasedRun, status};
 use crate::error::Error;
+use crate::pool::PgPool;
 use crate::services::run_steps::ModelCall;
 use crate::services::{AsJson, known, now};
 use crate::types::message::{Message, MessageStatus};

@@ -6,5 +6,6 @@ mod everything;
 mod memory;
 mod odd;
 mod secrets;
+mod sessions;
 mod transactions;
 mod wire;

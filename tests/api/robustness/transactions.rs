@@ -20,7 +20,9 @@ async fn idle_in_transaction(db: &PgPool) -> i64 {
 #[tokio::test]
 async fn a_transaction_that_is_dropped_while_it_begins_is_taken_back() {
     let database = TestDatabase::create();
-    let (db, observer) = (database.pool().await, database.pool().await);
+    let options = database.url().parse().expect("a database URL");
+    let (db, observer) =
+        (locum::pool::PgPool::new(options, 2, Duration::from_secs(5)), database.pool().await);
     for polls in 0..200 {
         // Dropped at a different place each time, until one is not dropped any more.
         let mut begin = Box::pin(services::begin(&db));

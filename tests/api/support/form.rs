@@ -165,7 +165,9 @@ impl TestApp {
     /// Sweeps as the server's janitor does, to the end.
     pub async fn sweep(&self) {
         let blobs = locum::blobs::Blobs::folder(self.database.files()).expect("the folder of files");
-        let context = locum::services::files::Context::new(self.db().await.clone(), blobs, 1);
+        let options = self.database.url().parse().expect("a database URL");
+        let db = locum::pool::PgPool::new(options, 2, std::time::Duration::from_secs(5));
+        let context = locum::services::files::Context::new(db, blobs, 1);
         locum::services::files::janitor::sweep(&context).await.expect("the sweep succeeds");
     }
 

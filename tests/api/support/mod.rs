@@ -14,6 +14,7 @@ pub mod redact;
 pub mod scene;
 pub mod script;
 pub mod sse;
+pub mod tap;
 pub mod wire;
 
 use std::sync::LazyLock;
