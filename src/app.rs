@@ -18,6 +18,8 @@ use crate::engine::model::Model;
 use crate::events::Hub;
 use crate::listener::{self, Heard, Listener};
 use crate::pool::PgPool;
+use crate::services::run_events::followers::Followers;
+use crate::services::run_events::recorder;
 use crate::services::runs::lease;
 use crate::services::runs::slots::Slots;
 use crate::services::signals::{self, Signal, Signals};
@@ -99,6 +101,7 @@ impl App {
             db: db.clone(),
             slots,
             hub: Hub::default(),
+            followers: Followers::default(),
             signals,
             lifetime: config.runs.run_seconds,
             lease: config.runs.lease_seconds,
@@ -118,10 +121,22 @@ impl App {
 
         let stop = CancellationToken::new();
         let keepers = vec![
-            tokio::spawn(ear.work(stop.clone(), hear(db.clone(), auth.clone(), runs.slots.clone()))),
+            tokio::spawn(ear.work(
+                stop.clone(),
+                hear(db.clone(), auth.clone(), runs.slots.clone(), runs.followers.clone()),
+            )),
             tokio::spawn(signals::announce(db.clone(), node, gathered, stop.clone())),
             tokio::spawn(auth.clone().store_last_use(stop.clone())),
             tokio::spawn(janitor::work(files.clone(), stop.clone())),
+            tokio::spawn(janitor::forget_events(db.clone(), config.runs.events_seconds, stop.clone())),
+            tokio::spawn(runs.followers.clone().fetch(db.clone(), stop.clone())),
+            tokio::spawn(recorder::record(
+                db.clone(),
+                runs.hub.recorder().clone(),
+                runs.followers.clone(),
+                runs.signals.clone(),
+                stop.clone(),
+            )),
         ];
         let state = AppState::new(state::Inner {
             db,
@@ -168,17 +183,17 @@ impl App {
 }
 
 /// What becomes of what the other nodes say.
-fn hear(db: PgPool, auth: Authenticator, slots: Slots) -> impl Fn(Heard) {
+fn hear(db: PgPool, auth: Authenticator, slots: Slots, followers: Followers) -> impl Fn(Heard) {
     move |heard| match heard {
         Heard::Keys => auth.forget(),
         Heard::Signal(Signal::Queued) => slots.wake(),
         Heard::Signal(Signal::Look(run_id)) => slots.interrupt(&run_id),
-        // Nobody reads along from elsewhere yet.
-        Heard::Signal(Signal::Events(_)) => {}
         Heard::Lost => db.doubt(),
+        Heard::Signal(Signal::Events(run_id)) => followers.heard([run_id.as_str()]),
         Heard::Missed => {
             auth.forget();
             slots.wake();
+            followers.missed_some();
         }
     }
 }

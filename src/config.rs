@@ -168,6 +168,10 @@ pub struct RunOptions {
     #[arg(long, env = "LOCUM_RUN_SECONDS", value_name = "SECONDS", default_value = "600", value_parser = some_seconds)]
     pub run_seconds: Duration,
 
+    /// Seconds after a run's end for which its events are kept for readers that come back.
+    #[arg(long, env = "LOCUM_EVENTS_SECONDS", value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    pub events_seconds: Duration,
+
     /// Replies of the model within one run at most.
     #[arg(long, env = "LOCUM_MAX_TURNS", value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..))]
     pub max_turns: i32,

@@ -114,6 +114,19 @@ impl ErrorBody {
         }
     }
 
+    /// What a reader of a stream learns that lets too much of it wait.
+    pub fn too_slow() -> Self {
+        Self {
+            error: ErrorObject {
+                message: "The stream was read too slowly, and the server keeps no more of it. The run goes on; retrieve it."
+                    .to_owned(),
+                kind: "server_error",
+                param: None,
+                code: Some("stream_too_slow"),
+            },
+        }
+    }
+
     /// What a client learns of a failure on this side.
     pub fn server_error() -> Self {
         Self {

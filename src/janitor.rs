@@ -1,10 +1,13 @@
-//! Removes what is no file, when something is left over and now and then.
+//! Removes what is no file, when something is left over and now and then; and events of runs that nobody
+//! comes back to any more.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::pool::PgPool;
 use crate::services::files::{Context, janitor};
+use crate::services::run_events;
 
 /// How often to look unasked: what other nodes or earlier lives left over, and what expires.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -26,6 +29,25 @@ pub async fn work(context: Context, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = context.left_over() => {}
             () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
+
+/// Forgets the events of runs that ended longer ago than `kept`, until the server stops.
+pub async fn forget_events(db: PgPool, kept: Duration, stop: CancellationToken) {
+    loop {
+        let swept = tokio::select! {
+            () = stop.cancelled() => return,
+            swept = run_events::sweep(&db, kept) => swept,
+        };
+        match swept {
+            Ok(0) => {}
+            Ok(events) => tracing::debug!(events, "forgot events of runs"),
+            Err(error) => tracing::warn!(%error, "old events of runs could not be deleted"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(INTERVAL.min(kept.max(Duration::from_secs(1)))) => {}
         }
     }
 }

@@ -4,6 +4,7 @@
 //! except the pieces of a reply; whatever happens, the run ends with a reason, or its lease lapses and
 //! it is redone.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -15,14 +16,14 @@ use super::prompt::{self, Bounds, Prompt};
 use super::tools::{self, Answer};
 use super::turn::{self, Reply};
 use super::{Engine, retry, tokens};
-use crate::events::{RunEvent, RunEventName};
+use crate::events::{Publisher, RunEvent, RunEventName};
 use crate::ids;
 use crate::pool::PgPool;
 use crate::services::now;
 use crate::services::runs::LeasedRun;
 use crate::services::runs::ending::{self, End};
 use crate::services::runs::lease;
-use crate::services::runs::progress::{self, Hold, OpenStep};
+use crate::services::runs::progress::{self, Hold, OpenStep, Started};
 use crate::services::runs::slots::Executing;
 use crate::types::message::MessageIncompleteReason;
 use crate::types::run::{
@@ -43,9 +44,10 @@ const HALVINGS: u32 = 2;
 pub struct Execution<'a> {
     pub engine: &'a Engine,
     executing: Executing,
+    pub publisher: Publisher,
     pub leased: LeasedRun,
     /// The highest sort key in the thread and the run.
-    top: Uuid,
+    pub top: Uuid,
     pub reply: Reply,
 }
 
@@ -60,14 +62,17 @@ enum Next {
 pub async fn execute(engine: &Engine, mut leased: LeasedRun) {
     let run_id = leased.run.id.clone();
     let executing = engine.slots.executing(&run_id, leased.token);
+    let asked_before = leased.events_wanted;
+    let tries = AtomicU32::new(0);
     let started = retry::until_lapsed(engine.lease(), || {
         let mut leased = leased.clone();
-        async move { Ok(progress::start(&engine.db, &mut leased).await?.map(|top| (leased, top))) }
+        tries.fetch_add(1, Ordering::Relaxed);
+        async move { Ok(progress::start(&engine.db, &mut leased).await?.map(|started| (leased, started))) }
     });
-    let top = match started.await {
-        Ok(Some((started, top))) => {
-            leased = started;
-            top
+    let Started { top, dropped } = match started.await {
+        Ok(Some((now, started))) => {
+            leased = now;
+            started
         }
         Ok(None) => return not_started(engine, &leased).await,
         Err(error) => {
@@ -75,8 +80,15 @@ pub async fn execute(engine: &Engine, mut leased: LeasedRun) {
             return;
         }
     };
-    let mut execution = Execution { engine, executing, top, leased, reply: Reply::default() };
-    execution.publish(|| RunEvent::run(RunEventName::InProgress, execution.leased.run.clone()));
+    let publisher =
+        Publisher::new(&engine.hub, &run_id, leased.token, leased.published, leased.events_wanted);
+    let mut execution = Execution { engine, executing, publisher, top, leased, reply: Reply::default() };
+    // An answer that was lost may have said what was dropped.
+    if let Err(stop) =
+        execution.announce_start(dropped, tries.load(Ordering::Relaxed) > 1, asked_before).await
+    {
+        return execution.end(stop).await;
+    }
     if let Err(stop) = execution.run().await {
         execution.end(stop).await;
     }
@@ -90,7 +102,7 @@ async fn not_started(engine: &Engine, leased: &LeasedRun) {
             Hold::Cancelling => {
                 ending::end(&engine.runs, &leased.run.id, End::Cancelled, Some(leased.token)).await
             }
-            Hold::Held | Hold::Settled(_) | Hold::Lost => Ok(()),
+            Hold::Held { .. } | Hold::Settled(_) | Hold::Lost => Ok(()),
             Hold::Gone => {
                 announce_gone(engine, leased);
                 Ok(())
@@ -104,8 +116,7 @@ async fn not_started(engine: &Engine, leased: &LeasedRun) {
 /// Readers of a run that was deleted with its thread are told so.
 fn announce_gone(engine: &Engine, leased: &LeasedRun) {
     let body = crate::services::runs::not_found(&leased.run.id).body();
-    engine.hub.publish(&leased.run.id, leased.token, || RunEvent::Error(body));
-    engine.hub.close(&leased.run.id, leased.token);
+    engine.hub.break_off(&leased.run.id, leased.token, RunEvent::Error(body));
 }
 
 impl Execution<'_> {
@@ -114,7 +125,7 @@ impl Execution<'_> {
     }
 
     pub fn publish(&self, event: impl FnOnce() -> RunEvent) {
-        self.engine.hub.publish(&self.leased.run.id, self.leased.token, event);
+        self.publisher.publish(event);
     }
 
     /// A sort key above all that the thread and the run hold.
@@ -250,7 +261,12 @@ impl Execution<'_> {
     /// Whether the engine may go on, after somebody knocked.
     async fn stop_asked(&self) -> Option<Stop> {
         match retry::until_lapsed(self.engine.lease(), || progress::hold(self.db(), &self.leased)).await {
-            Ok(Hold::Held) => None,
+            Ok(Hold::Held { events_wanted }) => {
+                if self.publisher.is_asked_anew(events_wanted) {
+                    self.catch_up(events_wanted);
+                }
+                None
+            }
             Ok(Hold::Cancelling) => Some(Stop::Cancelled),
             Ok(Hold::Lost | Hold::Settled(_)) => Some(Stop::Lost),
             Ok(Hold::Gone) => Some(Stop::Gone),
@@ -276,15 +292,19 @@ impl Execution<'_> {
             reason = error.message,
             "a reply broke off and is done anew"
         );
-        if !retry::until_lapsed(self.engine.lease(), || progress::drop_turn(self.db(), &self.leased)).await? {
+        let Some(deleted) =
+            retry::until_lapsed(self.engine.lease(), || progress::drop_turn(self.db(), &self.leased)).await?
+        else {
             return Err(self.why_refused().await);
-        }
+        };
+        let deleted = self.with_open(deleted);
         let last_error = error.last_error();
         let dropped =
             self.interrupt_step(RunStepStatus::Failed, MessageIncompleteReason::RunFailed, Some(&last_error));
         if let Some(dropped) = dropped {
             self.publish_closed(&dropped);
         }
+        self.announce_restart(deleted);
         self.reply = Reply::default();
         Ok(())
     }
@@ -422,8 +442,7 @@ impl Execution<'_> {
         self.leased.run = run;
         if changed {
             let run = &self.leased.run;
-            self.publish(|| RunEvent::run(RunEventName::of(run.status), run.clone()));
-            self.engine.hub.close(&run.id, self.leased.token);
+            self.publisher.publish_last(|| RunEvent::run(RunEventName::of(run.status), run.clone()));
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod images;
 pub mod model;
 mod outcome;
 mod prompt;
+mod retelling;
 mod retry;
 mod sweeper;
 mod tokens;

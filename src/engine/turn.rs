@@ -12,6 +12,7 @@ use crate::events::{
 };
 use crate::ids;
 use crate::services::now;
+use crate::services::run_events::rebuild;
 use crate::services::run_steps::ModelCall;
 use crate::services::runs::progress::{self, OpenStep};
 use crate::types::message::{ContentPart, Message, MessageIncompleteReason, MessageStatus, Role};
@@ -208,6 +209,35 @@ impl Execution<'_> {
             model_calls: Vec::new(),
         })
         .await
+    }
+
+    /// The events of the open step so far.
+    pub fn open_so_far(&self, open: &OpenStep) -> Vec<RunEvent> {
+        let mut events: Vec<RunEvent> = [StepEventName::Created, StepEventName::InProgress]
+            .map(|name| RunEvent::step(name, open.step.clone()))
+            .into();
+        match &open.message {
+            Some(message) => {
+                events.extend(
+                    [MessageEventName::Created, MessageEventName::InProgress]
+                        .map(|name| RunEvent::message(name, message.clone())),
+                );
+                events.extend(rebuild::message_pieces(&Message {
+                    content: self.reply.content(),
+                    ..message.clone()
+                }));
+            }
+            None => {
+                let mut tool_calls = self.reply.tool_calls();
+                if !self.leased.run.parallel_tool_calls {
+                    tool_calls.truncate(1);
+                }
+                let step =
+                    RunStep { step_details: StepDetails::ToolCalls { tool_calls }, ..open.step.clone() };
+                events.extend(rebuild::call_pieces(&step));
+            }
+        }
+        events
     }
 
     async fn hear_call(&mut self, upstream_id: String, name: String) -> Result<(), Stop> {

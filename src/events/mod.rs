@@ -1,9 +1,19 @@
 //! What happens to a run, as clients with a stream see it.
 
 pub mod hub;
+pub mod notice;
+mod position;
+mod publisher;
+mod recorder;
 pub mod sse;
+mod stored;
 
-pub use hub::{Hub, Subscription};
+pub use hub::{Heard, Hub, Subscription};
+pub use notice::Notice;
+pub use position::Position;
+pub use publisher::Publisher;
+pub use recorder::Recorder;
+pub use stored::{Audience, Kind, StoredEvent};
 
 use std::borrow::Cow;
 
@@ -11,9 +21,9 @@ use serde::Serialize;
 
 use crate::dialect::{Dialect, View};
 use crate::error::ErrorBody;
-use crate::types::message::{Annotation, Message};
+use crate::types::message::{Annotation, ContentPart, Message};
 use crate::types::run::{Run, RunStatus};
-use crate::types::run_step::RunStep;
+use crate::types::run_step::{RunStep, ToolCall, ToolCallKind};
 use crate::types::thread::Thread;
 
 /// An event of a run. Objects are canonical; the stream's writer shows them in the reader's contract. They
@@ -26,6 +36,8 @@ pub enum RunEvent {
     StepDelta(StepDelta),
     Message(MessageEventName, Box<Message>),
     MessageDelta(MessageDelta),
+    /// For resumable readers alone.
+    Notice(Box<Notice>),
     /// The stream itself broke while the run lives.
     Error(ErrorBody),
 }
@@ -146,7 +158,44 @@ impl RunEvent {
             RunEvent::StepDelta(_) => "thread.run.step.delta",
             RunEvent::Message(name, _) => name.as_str(),
             RunEvent::MessageDelta(_) => "thread.message.delta",
+            RunEvent::Notice(notice) => notice.name(),
             RunEvent::Error(_) => "error",
+        }
+    }
+
+    /// Bytes in memory, roughly: what can be large is counted.
+    pub fn weight(&self) -> usize {
+        const OBJECT: usize = 1024;
+        match self {
+            RunEvent::Run(_, run) => {
+                OBJECT + run.instructions.as_ref().map_or(0, String::len) + 512 * run.tools.len()
+            }
+            RunEvent::Message(_, message) => {
+                let text = |part: &ContentPart| match part {
+                    ContentPart::Text { text } => text.value.len(),
+                    ContentPart::Refusal { refusal } => refusal.len(),
+                    _ => 256,
+                };
+                OBJECT + message.content.iter().map(text).sum::<usize>()
+            }
+            RunEvent::Step(_, step) => {
+                let call = |call: &ToolCall| match &call.call {
+                    ToolCallKind::Function { function } => {
+                        function.arguments.len() + function.output.as_ref().map_or(0, String::len)
+                    }
+                    _ => OBJECT,
+                };
+                OBJECT + step.step_details.tool_calls().iter().map(call).sum::<usize>()
+            }
+            RunEvent::MessageDelta(delta) => {
+                let piece = |content: &ContentDelta| match &content.part {
+                    ContentPartDelta::Text { text } => text.value.len(),
+                    ContentPartDelta::Refusal { refusal, .. } => refusal.len(),
+                };
+                256 + delta.delta.content.iter().map(piece).sum::<usize>()
+            }
+            RunEvent::StepDelta(_) | RunEvent::Notice(_) => 512,
+            RunEvent::ThreadCreated(_) | RunEvent::Error(_) => OBJECT,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::dialect::fields::Fields;
 use crate::dialect::include::Include;
 use crate::dialect::{self, Dialect};
 use crate::error::{Error, Invalid};
+use crate::events::Position;
 use crate::state::AppState;
 
 /// JSON bodies at most, in bytes.
@@ -112,6 +113,52 @@ impl FromRequestParts<AppState> for Included {
             .await
             .map_err(|_| unreadable_query())?;
         Ok(Self(Include::of(&query)?))
+    }
+}
+
+/// Whether the client wants to come back to the events of the run that it makes go on.
+pub struct Resumable(pub bool);
+
+impl FromRequestParts<AppState> for Resumable {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Error> {
+        let Some(value) = parts.headers.get("locum-resumable") else { return Ok(Self(false)) };
+        match value.as_bytes().trim_ascii() {
+            word if word.eq_ignore_ascii_case(b"true") => Ok(Self(true)),
+            word if word.eq_ignore_ascii_case(b"false") => Ok(Self(false)),
+            _ => {
+                Err(Invalid::state("Invalid value in the header 'Locum-Resumable': it is 'true' or 'false'.")
+                    .into())
+            }
+        }
+    }
+}
+
+/// The event after which a client wants to go on: `after` of the query, else the header `Last-Event-ID`.
+pub struct After(pub Option<Position>);
+
+impl FromRequestParts<AppState> for After {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Error> {
+        let Parameters(query) = Parameters::from_request_parts(parts, state).await?;
+        let id = |value: &str| value.trim().parse::<Position>().ok();
+        if let Some(after) = query.get("after") {
+            let position = id(after).ok_or_else(|| {
+                let message = "Invalid 'after': it is the id of an event of this run, such as '1-12'.";
+                Invalid::field("after", "invalid_value", message)
+            })?;
+            return Ok(Self(Some(position)));
+        }
+        // A browser that has seen no id sends an empty one.
+        let header = parts.headers.get("last-event-id").filter(|value| !value.is_empty());
+        let Some(header) = header else { return Ok(Self(None)) };
+        let position = header.to_str().ok().and_then(id).ok_or_else(|| {
+            let message = "Invalid value in the header 'Last-Event-ID': it is the id of an event of this run, such as '1-12'.";
+            Invalid::state(message)
+        })?;
+        Ok(Self(Some(position)))
     }
 }
 

@@ -6,11 +6,13 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use super::extract::{Body, Caller, Ids, Included, Parameters};
+use super::extract::{After, Body, Caller, Ids, Included, Parameters, Resumable};
 use super::reply::{self, json};
 use crate::dialect::include::Include;
 use crate::dialect::requests;
 use crate::error::Error;
+use crate::events::Audience;
+use crate::services::run_events::reader::{Reader, Subject};
 use crate::services::runs;
 use crate::services::runs::create::Created;
 use crate::state::AppState;
@@ -26,6 +28,7 @@ pub fn router() -> Router<AppState> {
         .route("/threads/{thread_id}/runs/{run_id}", get(retrieve).post(modify))
         .route("/threads/{thread_id}/runs/{run_id}/cancel", post(cancel))
         .route("/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", post(submit_tool_outputs))
+        .route("/threads/{thread_id}/runs/{run_id}/events", get(events))
 }
 
 /// `createThreadAndRun`. The documents give only `createRun` an `include[]`; a stream may want it here too.
@@ -33,14 +36,16 @@ async fn create_thread_and_run(
     State(state): State<AppState>,
     caller: Caller,
     Included(include): Included,
+    Resumable(resumable): Resumable,
     Body(fields): Body,
 ) -> Result<Response, Error> {
     let request = requests::create_thread_and_run(fields)?;
     let (context, project, dialect) = (state.runs.clone(), caller.project.clone(), caller.dialect);
-    let created =
-        whole(async move { runs::create_thread_and_run(&context, &project.0, dialect, request).await })
-            .await?;
-    answer(&state, &caller, include, created)
+    let created = whole(async move {
+        runs::create_thread_and_run(&context, &project.0, dialect, request, resumable).await
+    })
+    .await?;
+    answer(&state, &caller, include, resumable, created)
 }
 
 /// `listRuns`.
@@ -60,13 +65,17 @@ async fn create(
     caller: Caller,
     Ids(thread_id): Ids<String>,
     Included(include): Included,
+    Resumable(resumable): Resumable,
     Body(fields): Body,
 ) -> Result<Response, Error> {
     let request = requests::create_run(fields)?;
     let (context, project, dialect) = (state.runs.clone(), caller.project.clone(), caller.dialect);
     let created =
-        whole(async move { runs::create(&context, &project.0, dialect, &thread_id, request).await }).await?;
-    answer(&state, &caller, include, created)
+        whole(
+            async move { runs::create(&context, &project.0, dialect, &thread_id, request, resumable).await },
+        )
+        .await?;
+    answer(&state, &caller, include, resumable, created)
 }
 
 /// `getRun`.
@@ -111,14 +120,29 @@ async fn submit_tool_outputs(
     caller: Caller,
     Ids((thread_id, id)): Ids<(String, String)>,
     Included(include): Included,
+    Resumable(resumable): Resumable,
     Body(fields): Body,
 ) -> Result<Response, Error> {
     let request = requests::submit_tool_outputs(fields)?;
     let (context, project) = (state.runs.clone(), caller.project.clone());
-    let created =
-        whole(async move { runs::submit_tool_outputs(&context, &project.0, &thread_id, &id, request).await })
-            .await?;
-    answer(&state, &caller, include, created)
+    let created = whole(async move {
+        runs::submit_tool_outputs(&context, &project.0, &thread_id, &id, request, resumable).await
+    })
+    .await?;
+    answer(&state, &caller, include, resumable, created)
+}
+
+/// The events of a run for a client that comes back, or comes later: no operation of the documents.
+async fn events(
+    State(state): State<AppState>,
+    caller: Caller,
+    Ids((thread_id, run_id)): Ids<(String, String)>,
+    Included(include): Included,
+    After(after): After,
+) -> Result<Response, Error> {
+    let audience = Audience { dialect: caller.dialect, include, resumable: true };
+    let subject = Subject { project: caller.project.0.clone(), thread_id, run_id };
+    Ok(reply::stream(Reader::of_events(&state.runs, subject, audience, after).await?))
 }
 
 /// Runs a change to its end although axum drops a handler whose client leaves: between the commit and
@@ -130,12 +154,16 @@ async fn whole<T: Send + 'static>(
 }
 
 /// The run, or its stream where the client asked for one.
-fn answer(state: &AppState, caller: &Caller, include: Include, created: Created) -> Result<Response, Error> {
-    match created.events {
-        None => json(caller.dialect, &created.run),
-        Some(events) => {
-            let project = caller.project.0.clone();
-            Ok(reply::stream(state, project, caller.dialect, include, &created.run, events))
-        }
-    }
+fn answer(
+    state: &AppState,
+    caller: &Caller,
+    include: Include,
+    resumable: bool,
+    created: Created,
+) -> Result<Response, Error> {
+    let Created { run, events, is_elsewhere } = created;
+    let Some(events) = events else { return json(caller.dialect, &run) };
+    let audience = Audience { dialect: caller.dialect, include, resumable };
+    let subject = Subject { project: caller.project.0.clone(), thread_id: run.thread_id, run_id: run.id };
+    Ok(reply::stream(Reader::of_request(&state.runs, subject, audience, events, is_elsewhere)))
 }

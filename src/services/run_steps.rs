@@ -214,6 +214,18 @@ pub async fn of_turns_below(
         .collect())
 }
 
+/// The steps of a run with a sort key below this, oldest first, for callers that own the run.
+pub async fn of_run_below(
+    db: impl PgExecutor<'_>,
+    run_id: &str,
+    below: uuid::Uuid,
+) -> Result<Vec<RunStep>, Error> {
+    let rows = select!("", "run_steps where run_id = $1 and ord < $2 order by ord", run_id, below)
+        .fetch_all(db)
+        .await?;
+    rows.into_iter().map(RunStep::try_from).collect()
+}
+
 /// A step by its id alone, for callers that own its run.
 pub async fn get_by_id(db: impl PgExecutor<'_>, id: &str) -> Result<RunStep, Error> {
     select!("", "run_steps where id = $1", id).fetch_one(db).await?.try_into()

@@ -173,6 +173,7 @@ async fn delete_row(db: &PgPool, project: &str, id: &str) -> Result<Option<Optio
     )
     .fetch_optional(&mut *tx)
     .await?;
+    super::run_events::delete_of_thread(&mut *tx, id).await?;
     let active = sqlx::query_scalar!(
         "delete from threads where id = $1 and project_id = $2 returning active_run_id",
         id,

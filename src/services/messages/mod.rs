@@ -400,6 +400,17 @@ pub async fn get(db: &PgPool, project: &str, thread_id: &str, id: &str) -> Resul
     }
 }
 
+/// Those of these messages that there are, for callers that own the thread.
+pub async fn with_ids(
+    db: impl PgExecutor<'_>,
+    thread_id: &str,
+    ids: &[String],
+) -> Result<Vec<Message>, Error> {
+    let rows =
+        select!("", "messages where id = any ($1) and thread_id = $2", ids, thread_id).fetch_all(db).await?;
+    rows.into_iter().map(Message::try_from).collect()
+}
+
 /// Which 404 it is: the thread's or the message's.
 async fn absent(db: impl PgExecutor<'_>, project: &str, thread_id: &str, id: &str) -> Result<Error, Error> {
     threads::check_exists(db, project, thread_id).await?;

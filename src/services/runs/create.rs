@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use super::beginning::Beginning;
 use super::slots::{Assignment, Slot};
 use super::{Context, LeasedRun};
 use crate::dialect::Dialect;
@@ -27,6 +28,17 @@ use crate::types::usage::Usage;
 pub struct Created {
     pub run: Run,
     pub events: Option<Subscription>,
+    /// No worker of this node has the run.
+    pub is_elsewhere: bool,
+}
+
+/// What the client wants of a run's events.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wishes {
+    /// To read them in the reply.
+    pub stream: bool,
+    /// To come back to them.
+    pub resumable: bool,
 }
 
 /// `createRun`.
@@ -36,10 +48,11 @@ pub async fn create(
     dialect: Dialect,
     thread_id: &str,
     mut request: CreateRun,
+    resumable: bool,
 ) -> Result<Created, Error> {
     let assistant = assistants::get(&context.db, project, &request.assistant_id).await?;
     let additional = std::mem::take(&mut request.additional_messages);
-    let stream = request.stream;
+    let wishes = Wishes { stream: request.stream, resumable };
     let mut leased = snapshot(context, project, dialect, thread_id, request, assistant)?;
     check_has_prompt(&context.db, &leased, &additional).await?;
     if additional.iter().any(messages::names_files) {
@@ -54,13 +67,12 @@ pub async fn create(
         let last = messages.last().map_or(floor, |message| message.ord);
         leased.reorder(ids::new_ord_above(last));
         let first = messages.first().map_or(leased.ord, |message| message.ord);
-        let events = stream.then(|| watch(context, &leased.run, None));
+        let beginning = beginning(context, &leased.run, None, wishes);
         let slot = context.slots.try_reserve();
-        if let Some(is_leased) =
-            store(context, &leased, first, &messages, context.place(slot.as_ref())).await?
+        if let Some(stored) =
+            store(context, &leased, first, &messages, context.place(slot.as_ref()), wishes).await?
         {
-            hand_over(context, leased.clone(), slot.filter(|_| is_leased));
-            return Ok(Created { run: leased.run, events });
+            return Ok(begin(context, leased, slot, beginning, stored));
         }
         let state = messages::thread_state(&context.db, project, thread_id).await?;
         if let Some(active) = state.active_run_id {
@@ -78,11 +90,12 @@ pub async fn create_thread_and_run(
     project: &str,
     dialect: Dialect,
     request: CreateThreadAndRun,
+    resumable: bool,
 ) -> Result<Created, Error> {
     let CreateThreadAndRun { thread, run } = request;
     let assistant = assistants::get(&context.db, project, &run.assistant_id).await?;
     let has_user_message = thread.messages.iter().any(|message| message.role == Role::User);
-    let stream = run.stream;
+    let wishes = Wishes { stream: run.stream, resumable };
 
     let mut tx = crate::services::begin(&context.db).await?;
     if let Some(resources) = &run.tool_resources {
@@ -94,14 +107,32 @@ pub async fn create_thread_and_run(
         return Err(no_prompt());
     }
     leased.reorder(ids::new_ord_above(last_ord));
-    let events = stream.then(|| watch(context, &leased.run, Some(thread)));
+    let beginning = beginning(context, &leased.run, Some(thread), wishes);
     let slot = context.slots.try_reserve();
     let node = context.place(slot.as_ref());
-    let inserted = insert(&mut *tx, &leased, leased.ord, node, context.lease).await?;
-    let is_leased = inserted.ok_or_else(|| Error::Internal("a new thread was not free".to_owned()))?;
+    let inserted = insert(&mut *tx, &leased, leased.ord, node, context.lease, wishes).await?;
+    let stored = inserted.ok_or_else(|| Error::Internal("a new thread was not free".to_owned()))?;
     tx.commit().await?;
-    hand_over(context, leased.clone(), slot.filter(|_| is_leased));
-    Ok(Created { run: leased.run, events })
+    Ok(begin(context, leased, slot, beginning, stored))
+}
+
+/// Tells of a run that was stored, and hands it over.
+fn begin(
+    context: &Context,
+    mut leased: LeasedRun,
+    slot: Option<Slot>,
+    beginning: Beginning,
+    stored: Stored,
+) -> Created {
+    leased.events_wanted = stored.events_wanted;
+    if stored.events_wanted > 0 {
+        // Whoever has the run has a token of its own.
+        beginning.write_down(context, true);
+    }
+    let slot = slot.filter(|_| stored.is_leased);
+    let is_elsewhere = slot.is_none();
+    hand_over(context, leased.clone(), slot);
+    Created { run: leased.run, events: beginning.events, is_elsewhere }
 }
 
 /// Stores a run and the messages that come with it; what it returns is [`insert`]'s.
@@ -111,12 +142,13 @@ async fn store(
     first: Uuid,
     messages: &[NewMessage],
     node: Option<&str>,
-) -> Result<Option<bool>, Error> {
+    wishes: Wishes,
+) -> Result<Option<Stored>, Error> {
     if messages.is_empty() {
-        return insert(&context.db, leased, first, node, context.lease).await;
+        return insert(&context.db, leased, first, node, context.lease, wishes).await;
     }
     let mut tx = crate::services::begin(&context.db).await?;
-    let inserted = insert(&mut *tx, leased, first, node, context.lease).await?;
+    let inserted = insert(&mut *tx, leased, first, node, context.lease, wishes).await?;
     if inserted.is_some() {
         messages::insert(&mut *tx, &leased.project, messages).await?;
         tx.commit().await?;
@@ -184,6 +216,8 @@ fn snapshot(
         expires_at,
         usage: Usage::default(),
         ord,
+        events_wanted: 0,
+        published: 0,
     })
 }
 
@@ -232,18 +266,27 @@ async fn check_has_prompt(
     Err(no_prompt())
 }
 
+/// What became of a run that was stored.
+struct Stored {
+    is_leased: bool,
+    events_wanted: i32,
+}
+
 /// Inserts the run and marks its thread busy, where the thread is free and `first`, the lowest sort key
 /// of what is added, is above all that is in it. `None` when it is not; else whether the run is leased
-/// to `node`: only when nothing waits in the queue, so that a new run overtakes none.
+/// to `node`: only when nothing waits in the queue, so that a new run overtakes none. Its events are
+/// written down where the client wants to come back, or to read what another node may execute.
 async fn insert(
     db: impl PgExecutor<'_>,
     leased: &LeasedRun,
     first: Uuid,
     node: Option<&str>,
     lease: Duration,
-) -> Result<Option<bool>, Error> {
+    wishes: Wishes,
+) -> Result<Option<Stored>, Error> {
     let run = &leased.run;
-    let is_leased = sqlx::query_scalar!(
+    let stored = sqlx::query_as!(
+        Stored,
         r#"with thread as (
             update threads set last_ord = $4, active_run_id = $1
             where id = $3 and project_id = $2 and active_run_id is null and last_ord < $5
@@ -256,13 +299,14 @@ async fn insert(
          insert into runs (id, project_id, thread_id, ord, created_at, assistant_id, dialect, model, instructions,
             tools, tool_resources, metadata, temperature, top_p, max_prompt_tokens, max_completion_tokens,
             truncation_strategy, tool_choice, response_format, parallel_tool_calls, reasoning_effort, status,
-            expires_at, queued_at, attempt, lease_token, lease_owner, lease_until)
+            expires_at, queued_at, attempt, lease_token, lease_owner, lease_until, events_wanted)
          select $1, $2, thread.id, $4, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
             'queued', $24, $7, case when place.node is null then 0 else 1 end,
             case when place.node is null then 0 else 1 end, place.node,
-            case when place.node is null then null else now() + make_interval(secs => $25) end
+            case when place.node is null then null else now() + make_interval(secs => $25) end,
+            case when $26 or $27 and place.node is null then 1 else 0 end
          from thread left join place on true
-         returning lease_owner is not null as "leased!""#,
+         returning lease_owner is not null as "is_leased!", events_wanted"#,
         run.id,
         leased.project,
         run.thread_id,
@@ -288,25 +332,26 @@ async fn insert(
         run.reasoning_effort.map(ReasoningEffort::as_str),
         leased.expires_at,
         lease.as_secs_f64(),
+        wishes.resumable,
+        wishes.stream,
     )
     .fetch_optional(db)
     .await?;
-    Ok(is_leased)
+    Ok(stored)
 }
 
-/// Opens the stream of a run that is about to be stored, with the events that only this request knows of
-/// already in it: a worker may be quick.
-fn watch(context: &Context, run: &Run, thread: Option<Thread>) -> Subscription {
+/// The first events of a run that is about to be stored, before every lease.
+fn beginning(context: &Context, run: &Run, thread: Option<Thread>, wishes: Wishes) -> Beginning {
     /// Before every lease.
     const NO_LEASE: i64 = 0;
-    let events = context.hub.open(&run.id, NO_LEASE);
-    if let Some(thread) = thread {
-        context.hub.publish(&run.id, NO_LEASE, || RunEvent::ThreadCreated(Box::new(thread)));
+    let mut told = Vec::new();
+    if wishes.stream || wishes.resumable {
+        told.extend(thread.map(|thread| RunEvent::ThreadCreated(Box::new(thread))));
+        told.extend(
+            [RunEventName::Created, RunEventName::Queued].map(|name| RunEvent::run(name, run.clone())),
+        );
     }
-    for name in [RunEventName::Created, RunEventName::Queued] {
-        context.hub.publish(&run.id, NO_LEASE, || RunEvent::run(name, run.clone()));
-    }
-    events
+    Beginning::new(context, &run.id, NO_LEASE, told, wishes.stream)
 }
 
 /// Gives a leased run to this node's engine, or tells this and the other nodes' that one waits.

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::{Context, LeasedRun, Row, absent, lock, select, status};
 use crate::error::{Error, ErrorBody, Invalid};
-use crate::events::{MessageEventName, RunEvent, RunEventName, StepEventName};
+use crate::events::{MessageEventName, Publisher, RunEvent, RunEventName, StepEventName};
 use crate::services::signals::Signal;
 use crate::services::{messages, now, run_steps};
 use crate::types::message::{Message, MessageIncompleteReason};
@@ -102,6 +102,7 @@ struct Ended {
     step: Option<RunStep>,
     end: End,
     token: i64,
+    events_wanted: i32,
 }
 
 /// Ends a run that nobody works on, or that this lease has not begun to work on. Nothing happens when
@@ -125,7 +126,7 @@ async fn end_in(
     let at = now();
     let error = end.error();
     let Some(row) = end_run(&mut *db, id, end, lease, at).await? else { return Ok(None) };
-    let token = row.lease_token;
+    let (token, events_wanted) = (row.lease_token, row.events_wanted);
     let step = run_steps::end_open(&mut *db, id, end.status(), error.as_ref(), at).await?;
     let message = messages::end_open(&mut *db, &row.thread_id, id, end.reason(), at).await?;
     // A run that this version cannot read ends all the same, or its thread would stay locked.
@@ -133,7 +134,7 @@ async fn end_in(
         .inspect_err(|error| tracing::error!(%error, run.id = id, "a run that ended cannot be read"))
         .map(|leased| leased.run)
         .ok();
-    Ok(Some(Ended { run, message, step, end, token }))
+    Ok(Some(Ended { run, message, step, end, token, events_wanted }))
 }
 
 /// Ends the row of a run and unlocks its thread. The token grows, so that a lease writes nothing more.
@@ -177,11 +178,11 @@ async fn end_run(
 
 /// Publishes the end in the order of the contract.
 fn announce(context: &Context, id: &str, ended: Ended) {
-    let Ended { run, message, step, end, token } = ended;
-    let publish = |event| context.hub.publish(id, token, || event);
+    let Ended { run, message, step, end, token, events_wanted } = ended;
+    let publisher = Publisher::new(&context.hub, id, token, 0, events_wanted);
+    let publish = |event| publisher.publish(|| event);
     let Some(run) = run else {
-        publish(RunEvent::Error(ErrorBody::server_error()));
-        return context.hub.close(id, token);
+        return context.hub.break_off(id, token, RunEvent::Error(ErrorBody::server_error()));
     };
     if end == End::Cancelled {
         let mut cancelling = run.clone();
@@ -201,6 +202,5 @@ fn announce(context: &Context, id: &str, ended: Ended) {
         };
         publish(RunEvent::step(name, step));
     }
-    publish(RunEvent::run(RunEventName::of(run.status), run));
-    context.hub.close(id, token);
+    publisher.publish_last(|| RunEvent::run(RunEventName::of(run.status), run));
 }

@@ -3,6 +3,7 @@
 //! Locks are taken in one order, so that no two transactions wait for each other: the run, then its
 //! thread, then messages and steps. Who creates a run locks the thread first, but no run that exists.
 
+mod beginning;
 pub mod create;
 pub mod ending;
 pub mod lease;
@@ -18,6 +19,7 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::signals::Signal;
 use super::{AsJson, known, threads};
 use crate::dialect::Dialect;
 use crate::error::{Error, Invalid};
@@ -40,6 +42,8 @@ pub struct Context {
     pub hub: crate::events::Hub,
     /// Tells the other nodes.
     pub signals: super::signals::Signals,
+    /// Reading what other nodes publish.
+    pub followers: super::run_events::followers::Followers,
     /// How long a run may live.
     pub lifetime: std::time::Duration,
     /// How long a node may be silent before its runs go on elsewhere.
@@ -53,6 +57,16 @@ impl Context {
     /// none: whether a project is at its limit only the claims know, which are made one after the other.
     fn place(&self, slot: Option<&slots::Slot>) -> Option<&str> {
         (slot.is_some() && self.project_runs.is_none()).then(|| self.slots.node())
+    }
+}
+
+impl Context {
+    /// Whoever executes this run is to look at its row.
+    pub fn look(&self, run_id: &str) {
+        self.slots.interrupt(run_id);
+        if !self.slots.is_under_way(run_id) {
+            self.signals.send(Signal::Look(run_id.to_owned()));
+        }
     }
 }
 
@@ -74,6 +88,10 @@ pub struct LeasedRun {
     pub usage: Usage,
     /// The run's sort key; what the run adds comes above it.
     pub ord: Uuid,
+    /// How often somebody asked for the run's events to be written down, 0 for never.
+    pub events_wanted: i32,
+    /// Events that were published under this lease before its worker began.
+    pub published: i64,
 }
 
 /// A JSON column as it is stored. It is read only when the row becomes a run: a row that this version
@@ -126,6 +144,7 @@ struct Row {
     turns: i32,
     attempt: i32,
     lease_token: i64,
+    events_wanted: i32,
 }
 
 /// A query for whole rows of runs: what comes before the columns, and what after.
@@ -142,7 +161,7 @@ macro_rules! select {
                 response_format as "response_format: Raw", parallel_tool_calls, reasoning_effort, status,
                 required_action as "required_action: Raw", last_error_code, last_error_message,
                 incomplete_reason, started_at, expires_at, cancelled_at, failed_at, completed_at, prompt_tokens,
-                completion_tokens, cached_tokens, reasoning_tokens, turns, attempt, lease_token "#
+                completion_tokens, cached_tokens, reasoning_tokens, turns, attempt, lease_token, events_wanted "#
                 + $tail
             $(, $argument)*
         )
@@ -213,6 +232,8 @@ impl TryFrom<Row> for LeasedRun {
             expires_at: row.expires_at,
             usage,
             ord: row.ord,
+            events_wanted: row.events_wanted,
+            published: 0,
         })
     }
 }
@@ -290,6 +311,25 @@ pub async fn get(db: &PgPool, project: &str, thread_id: &str, id: &str) -> Resul
         Some(row) => Ok(LeasedRun::try_from(row)?.run),
         None => Err(absent(db, project, thread_id, id).await?),
     }
+}
+
+/// A run with all that its row says; `None` where there is none.
+pub(super) async fn find(
+    db: impl PgExecutor<'_>,
+    project: &str,
+    thread_id: &str,
+    id: &str,
+) -> Result<Option<LeasedRun>, Error> {
+    let row = select!(
+        "select",
+        "from runs where id = $1 and thread_id = $2 and project_id = $3",
+        id,
+        thread_id,
+        project,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(LeasedRun::try_from).transpose()
 }
 
 /// Locks a run's row for the rest of the transaction.

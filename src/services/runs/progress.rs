@@ -25,27 +25,46 @@ pub struct OpenStep {
     pub model_calls: Vec<ModelCall>,
 }
 
+/// A run that was begun.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The highest sort key in the thread and the run.
+    pub top: Uuid,
+    /// What an earlier attempt left of an unfinished turn, and is gone.
+    pub dropped: Dropped,
+}
+
+/// What was deleted of a turn that is done anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dropped {
+    pub step_ids: Vec<String>,
+    pub message_ids: Vec<String>,
+}
+
 /// Marks a leased run as in progress (also when an earlier try of this very call did so already) and removes what an earlier attempt left of an unfinished turn.
-/// Returns the highest sort key in the thread and the run, or `None` when the run is not this lease's.
-pub async fn start(db: &PgPool, leased: &mut LeasedRun) -> Result<Option<Uuid>, Error> {
+/// Returns `None` when the run is not this lease's.
+pub async fn start(db: &PgPool, leased: &mut LeasedRun) -> Result<Option<Started>, Error> {
     let started_at = now();
-    let top = sqlx::query!(
+    let row = sqlx::query!(
         r#"with started as (
             update runs set status = 'in_progress', started_at = $3
             where id = $1 and lease_token = $2 and lease_owner is not null and (status = any ($4) or status = 'in_progress')
-            returning id, thread_id, turns
+            returning id, thread_id, turns, events_wanted
          ),
          messages_dropped as (
             delete from messages m using started s where m.thread_id = s.thread_id and m.run_id = s.id and m.turn >= s.turns
+            returning m.id
          ),
          steps_dropped as (
             delete from run_steps t using started s where t.run_id = s.id and t.turn >= s.turns
+            returning t.id
          )
          select greatest(
             (select t.last_ord from threads t where t.id = s.thread_id),
             (select m.ord from messages m where m.thread_id = s.thread_id order by m.ord desc limit 1),
             (select p.ord from run_steps p where p.run_id = s.id order by p.ord desc limit 1)
-         ) as "ord!" from started s"#,
+         ) as "ord!", s.events_wanted, array(select id from steps_dropped) as "step_ids!",
+         array(select id from messages_dropped) as "message_ids!" from started s"#,
         leased.run.id,
         leased.token,
         started_at,
@@ -53,10 +72,12 @@ pub async fn start(db: &PgPool, leased: &mut LeasedRun) -> Result<Option<Uuid>, 
     )
     .fetch_optional(db)
     .await?;
-    let Some(top) = top else { return Ok(None) };
+    let Some(row) = row else { return Ok(None) };
     leased.run.status = RunStatus::InProgress;
     leased.run.started_at = Some(started_at);
-    Ok(Some(top.ord))
+    leased.events_wanted = row.events_wanted;
+    let dropped = Dropped { step_ids: row.step_ids, message_ids: row.message_ids };
+    Ok(Some(Started { top: row.ord, dropped }))
 }
 
 /// Stores a new step, and the message that it creates; stored twice it is stored once.
@@ -184,25 +205,27 @@ pub async fn settle(
 }
 
 /// Removes what is stored of the turn under way, which is done anew: the reply broke off.
-pub async fn drop_turn(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<bool, Error> {
-    let dropped = sqlx::query_scalar!(
-        "with run as (
+pub async fn drop_turn(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<Option<Dropped>, Error> {
+    let row = sqlx::query!(
+        r#"with run as (
             select id, thread_id, turns from runs
             where id = $1 and lease_token = $2 and status = 'in_progress' for no key update
          ),
          messages_dropped as (
             delete from messages m using run r where m.thread_id = r.thread_id and m.run_id = r.id and m.turn >= r.turns
+            returning m.id
          ),
          steps_dropped as (
             delete from run_steps t using run r where t.run_id = r.id and t.turn >= r.turns
+            returning t.id
          )
-         select id from run",
+         select array(select id from steps_dropped) as "step_ids!", array(select id from messages_dropped) as "message_ids!" from run"#,
         leased.run.id,
         leased.token,
     )
     .fetch_optional(db)
     .await?;
-    Ok(dropped.is_some())
+    Ok(row.map(|row| Dropped { step_ids: row.step_ids, message_ids: row.message_ids }))
 }
 
 /// What the engine finds when a write did nothing.
@@ -210,8 +233,8 @@ pub async fn drop_turn(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<bo
 pub enum Hold {
     /// The lease is this one still, and somebody asked to cancel.
     Cancelling,
-    /// The lease is this one still.
-    Held,
+    /// The lease is this one still; so often somebody has asked for the run's events.
+    Held { events_wanted: i32 },
     /// This lease has settled the run in this state.
     Settled(RunStatus),
     /// The run is another lease's.
@@ -223,7 +246,7 @@ pub enum Hold {
 /// Whether this lease still holds.
 pub async fn hold(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<Hold, Error> {
     let row = sqlx::query!(
-        r#"select status, lease_token = $2 as "ours!", lease_owner is not null as "leased!" from runs where id = $1"#,
+        r#"select status, lease_token = $2 as "ours!", lease_owner is not null as "leased!", events_wanted from runs where id = $1"#,
         leased.run.id,
         leased.token,
     )
@@ -233,7 +256,7 @@ pub async fn hold(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<Hold, E
     // Only settling leaves the token as it is and nobody's; everyone else who takes a lease away raises it.
     Ok(match (row.ours, row.leased, known("runs.status", &row.status, RunStatus::from_word)?) {
         (true, true, RunStatus::Cancelling) => Hold::Cancelling,
-        (true, true, _) => Hold::Held,
+        (true, true, _) => Hold::Held { events_wanted: row.events_wanted },
         (true, false, status) => Hold::Settled(status),
         (false, _, _) => Hold::Lost,
     })

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sqlx::PgExecutor;
 
-use super::create::{Created, hand_over};
+use super::beginning::Beginning;
+use super::create::{Created, Wishes, hand_over};
 use super::{Context, LeasedRun, absent, lock};
 use crate::error::{Error, Invalid};
 use crate::events::{RunEvent, RunEventName, StepEventName};
@@ -20,6 +21,7 @@ pub async fn submit_tool_outputs(
     thread_id: &str,
     id: &str,
     request: SubmitToolOutputs,
+    resumable: bool,
 ) -> Result<Created, Error> {
     let mut tx = crate::services::begin(&context.db).await?;
     let Some(mut leased) = lock(&mut *tx, project, thread_id, id).await? else {
@@ -33,18 +35,22 @@ pub async fn submit_tool_outputs(
     let outputs = match_outputs(&action, request.tool_outputs)?;
     let step = complete_step(&mut tx, &leased, outputs).await?;
     let slot = context.slots.try_reserve();
-    let is_leased = requeue(&mut *tx, &mut leased, context.place(slot.as_ref()), context.lease).await?;
-    // Before the commit: a worker may be quick.
-    let events = request.stream.then(|| {
-        let events = context.hub.open(id, leased.token);
-        context.hub.publish(id, leased.token, || RunEvent::step(StepEventName::Completed, step));
-        context.hub.publish(id, leased.token, || RunEvent::run(RunEventName::Queued, leased.run.clone()));
-        events
-    });
+    let node = context.place(slot.as_ref());
+    let wishes = Wishes { stream: request.stream, resumable };
+    let is_leased = requeue(&mut *tx, &mut leased, node, context.lease, wishes).await?;
+    let told = vec![
+        RunEvent::step(StepEventName::Completed, step),
+        RunEvent::run(RunEventName::Queued, leased.run.clone()),
+    ];
+    let beginning = Beginning::new(context, id, leased.token, told, request.stream);
     tx.commit().await?;
 
+    if leased.events_wanted > 0 {
+        beginning.write_down(context, !is_leased);
+    }
+    leased.published = beginning.published();
     hand_over(context, leased.clone(), slot.filter(|_| is_leased));
-    Ok(Created { run: leased.run, events })
+    Ok(Created { run: leased.run, events: beginning.events, is_elsewhere: !is_leased })
 }
 
 /// The outputs by call; they must be of the very calls that the run waits for, each once.
@@ -104,6 +110,7 @@ async fn requeue(
     leased: &mut LeasedRun,
     node: Option<&str>,
     lease: Duration,
+    wishes: Wishes,
 ) -> Result<bool, Error> {
     let row = sqlx::query!(
         r#"with place as (
@@ -113,19 +120,23 @@ async fn requeue(
          update runs set status = 'queued', required_action = null, queued_at = $3,
             attempt = case when place.node is null then 0 else 1 end, lease_token = lease_token + 1,
             lease_owner = place.node,
-            lease_until = case when place.node is null then null else now() + make_interval(secs => $4) end
+            lease_until = case when place.node is null then null else now() + make_interval(secs => $4) end,
+            events_wanted = greatest(events_wanted, case when $5 or $6 and place.node is null then 1 else 0 end)
          from (select 1) as one left join place on true
          where runs.id = $1
-         returning lease_owner is not null as "leased!", lease_token, attempt"#,
+         returning lease_owner is not null as "leased!", lease_token, attempt, events_wanted"#,
         leased.run.id,
         node,
         now(),
         lease.as_secs_f64(),
+        wishes.resumable,
+        wishes.stream,
     )
     .fetch_one(db)
     .await?;
     leased.run.status = RunStatus::Queued;
     leased.token = row.lease_token;
     leased.attempt = row.attempt;
+    leased.events_wanted = row.events_wanted;
     Ok(row.leased)
 }

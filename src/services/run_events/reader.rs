@@ -1,0 +1,465 @@
+//! Reads a run's events for one client: from memory while this node executes the run, from the table
+//! while another does or when the client came back, and made up from what is stored where both fail.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::followers::{Following, News};
+use super::{Situation, rebuild};
+use crate::error::{Error, ErrorBody};
+use crate::events::{
+    Audience, Heard, Kind, MessageEventName, Position, RunEvent, StepEventName, StoredEvent, Subscription,
+    sse,
+};
+use crate::services::runs::{self, Context};
+
+/// How long a stream may be silent before it looks whether its run is still under way here.
+const SILENCE: Duration = Duration::from_secs(2);
+/// How long what another node has published may be on its way to the table.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
+/// The pause after the database did not answer.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A client's stream.
+pub struct Reader {
+    pub(super) context: Context,
+    pub(super) project: Arc<str>,
+    pub(super) thread_id: String,
+    pub(super) run_id: String,
+    pub(super) audience: Audience,
+    live: Option<Subscription>,
+    table: Option<Following>,
+    /// The last event that was told.
+    pub(super) last: Position,
+    /// It was the last of its lease.
+    closed: bool,
+    /// The table may hold more than was told.
+    look: bool,
+    /// Whether the table holds what goes before is not known yet.
+    unsure: bool,
+    /// It was waited for what may be on its way.
+    waited: bool,
+    /// The open turn is being told from its beginning.
+    pub(super) catching_up: bool,
+    /// The stream ends where the run waits for its client, whatever the client has done meanwhile.
+    ends_at_wait: bool,
+    /// What a plain reader, who is told nothing twice, knows of: steps and messages, and whether they had ended.
+    pub(super) known: HashMap<String, bool>,
+    ready: VecDeque<Bytes>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// `done` follows.
+    Ending,
+    Done,
+}
+
+/// Whose events.
+pub struct Subject {
+    pub project: Arc<str>,
+    pub thread_id: String,
+    pub run_id: String,
+}
+
+impl Reader {
+    /// The stream of a request that made the run go on. `elsewhere`: no worker of this node has the run.
+    pub fn of_request(
+        context: &Context,
+        subject: Subject,
+        audience: Audience,
+        live: Subscription,
+        elsewhere: bool,
+    ) -> Self {
+        let last = match live.from() {
+            0 => Position::START,
+            token => Position::after_lease(token - 1),
+        };
+        let mut reader = Self::new(context, subject, audience, last);
+        if elsewhere {
+            reader.table = Some(context.followers.follow(&reader.run_id, last));
+        }
+        reader.live = Some(live);
+        reader.ends_at_wait = true;
+        reader
+    }
+
+    /// The stream of a client that comes back, or comes later: after this event, or from the beginning.
+    pub async fn of_events(
+        context: &Context,
+        subject: Subject,
+        audience: Audience,
+        after: Option<Position>,
+    ) -> Result<Self, Error> {
+        runs::get(&context.db, &subject.project, &subject.thread_id, &subject.run_id).await?;
+        let mut reader = Self::new(context, subject, audience, after.unwrap_or(Position::START));
+        reader.unsure = true;
+        Ok(reader)
+    }
+
+    fn new(context: &Context, subject: Subject, audience: Audience, last: Position) -> Self {
+        let Subject { project, thread_id, run_id } = subject;
+        Self {
+            context: context.clone(),
+            project,
+            thread_id,
+            run_id,
+            audience,
+            live: None,
+            table: None,
+            last,
+            closed: false,
+            look: true,
+            unsure: false,
+            waited: false,
+            catching_up: false,
+            ends_at_wait: false,
+            known: HashMap::new(),
+            ready: VecDeque::new(),
+            phase: Phase::Open,
+        }
+    }
+
+    /// The next frame; `None` after `done`.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                if self.ready.is_empty() {
+                    self.ready = VecDeque::new();
+                }
+                return Some(frame);
+            }
+            match self.phase {
+                Phase::Done => return None,
+                Phase::Ending => {
+                    self.phase = Phase::Done;
+                    return Some(Bytes::from_static(sse::DONE));
+                }
+                Phase::Open => {}
+            }
+            let advanced = match self.live {
+                Some(_) if self.table.is_none() => self.advance_live().await,
+                _ => self.advance_table().await,
+            };
+            match advanced {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, run.id = self.run_id, "the events of a run could not be read yet");
+                    tokio::time::sleep(PAUSE).await;
+                    self.look = true;
+                }
+                Err(error) => {
+                    tracing::error!(%error, run.id = self.run_id, "a stream broke");
+                    self.end_with(&RunEvent::Error(error.body()));
+                }
+            }
+        }
+    }
+
+    /// One step of a reader whose run this node executes.
+    async fn advance_live(&mut self) -> Result<(), Error> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        match tokio::time::timeout(SILENCE, live.next()).await {
+            Ok(heard) => self.hear(heard).await,
+            Err(_) if self.context.slots.is_under_way(&self.run_id) => Ok(()),
+            Err(_) => {
+                // The run goes on elsewhere, or ended where this node did not hear of it.
+                self.unsure = true;
+                self.look = true;
+                self.table = Some(self.context.followers.follow(&self.run_id, self.last));
+                Ok(())
+            }
+        }
+    }
+
+    async fn hear(&mut self, heard: Heard) -> Result<(), Error> {
+        match heard {
+            Heard::Event(position, kind, event) => self.tell_live(position, kind, &event).await,
+            Heard::Broken(event) => {
+                self.end_with(&event);
+                Ok(())
+            }
+            Heard::End => {
+                self.phase = Phase::Ending;
+                Ok(())
+            }
+            Heard::Lost if self.audience.resumable => {
+                self.live = None;
+                self.look = true;
+                Ok(())
+            }
+            Heard::Lost => {
+                self.end_with(&RunEvent::Error(ErrorBody::too_slow()));
+                Ok(())
+            }
+        }
+    }
+
+    async fn tell_live(&mut self, position: Position, kind: Kind, event: &RunEvent) -> Result<(), Error> {
+        if self.table.is_some() && position.token > self.last.token {
+            // What the run brought elsewhere before it came here.
+            let events = super::page(&self.context.db, &self.run_id, self.last).await?;
+            let before = events.into_iter().filter(|event| event.position < position);
+            self.deliver_all(before.collect::<Vec<_>>().iter());
+        }
+        if position <= self.last {
+            return Ok(());
+        }
+        self.last = position;
+        self.closed = false;
+        let told = match kind {
+            Kind::Event => true,
+            Kind::Notice => self.audience.resumable,
+            Kind::Retold => self.audience.resumable || !self.knows_end(event),
+            Kind::Marker | Kind::CaughtUp => false,
+        };
+        if told {
+            self.push(Some(position), event);
+        }
+        Ok(())
+    }
+
+    /// One step of a reader whose run another node may execute.
+    async fn advance_table(&mut self) -> Result<(), Error> {
+        if self.table.is_none() {
+            self.table = Some(self.context.followers.follow(&self.run_id, self.last));
+        }
+        if std::mem::take(&mut self.look) {
+            let events = super::page(&self.context.db, &self.run_id, self.last).await?;
+            if !events.is_empty() {
+                self.look = true;
+                self.unsure = self.unsure && self.last == Position::REBUILT;
+                return self.deliver(&events).await;
+            }
+        }
+        if self.unsure {
+            return self.make_sure().await;
+        }
+        let Some(table) = &mut self.table else { return Ok(()) };
+        match &mut self.live {
+            Some(live) => tokio::select! {
+                biased;
+                heard = live.next() => self.hear(heard).await,
+                news = table.next() => self.take(news).await,
+            },
+            None => {
+                let news = table.next().await;
+                self.take(news).await
+            }
+        }
+    }
+
+    async fn take(&mut self, news: News) -> Result<(), Error> {
+        if news.is_gone {
+            self.end_with(&RunEvent::Error(runs::not_found(&self.run_id).body()));
+            return Ok(());
+        }
+        if news.is_over {
+            return self.rebuild().await;
+        }
+        if news.after > self.last {
+            self.look = true;
+            return Ok(());
+        }
+        self.deliver(&news.events).await
+    }
+
+    /// Whether the table goes on from where this reader stands.
+    async fn make_sure(&mut self) -> Result<(), Error> {
+        let Some(situation) = super::situation(&self.context.db, &self.run_id).await? else {
+            self.end_with(&RunEvent::Error(runs::not_found(&self.run_id).body()));
+            return Ok(());
+        };
+        let found = match self.last {
+            Position::START | Position::REBUILT => None,
+            Position { seq: i64::MAX, .. } => (situation.wanted > 0).then_some(false),
+            last => super::find(&self.context.db, &self.run_id, last).await?,
+        };
+        match found {
+            Some(closes) => {
+                self.unsure = false;
+                if closes {
+                    self.end_if_settled(situation);
+                }
+                Ok(())
+            }
+            None if situation.wanted > 0 && self.last != Position::REBUILT && !self.waited => {
+                self.wait().await;
+                Ok(())
+            }
+            None => self.rebuild().await,
+        }
+    }
+
+    /// Waits for what may be on its way to the table.
+    async fn wait(&mut self) {
+        self.waited = true;
+        self.look = true;
+        tokio::time::sleep(ON_ITS_WAY).await;
+    }
+
+    /// Tells events of the table, as far as nothing is missing between them.
+    async fn deliver(&mut self, events: &[StoredEvent]) -> Result<(), Error> {
+        for event in events.iter().filter(|event| event.position > self.last).collect::<Vec<_>>() {
+            let follows = self.last.is_followed_by(event.position);
+            let is_first = self.last == Position::START || self.last.seq == i64::MAX;
+            let is_abrupt = event.position.token > self.last.token && !self.closed && !is_first;
+            if (!follows || is_abrupt) && !self.waited {
+                self.wait().await;
+                return Ok(());
+            }
+            if !follows {
+                return self.rebuild().await;
+            }
+            self.waited = false;
+            self.deliver_one(event);
+            if event.closes && self.is_end(event).await? {
+                self.phase = Phase::Ending;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver_all<'a>(&mut self, events: impl Iterator<Item = &'a StoredEvent>) {
+        events.for_each(|event| self.deliver_one(event));
+    }
+
+    fn deliver_one(&mut self, event: &StoredEvent) {
+        self.last = event.position;
+        self.closed = event.closes;
+        self.catching_up = self.catching_up && matches!(event.kind, Kind::CaughtUp | Kind::Marker);
+        let resumable = self.audience.resumable;
+        let told = match event.kind {
+            Kind::Event => true,
+            Kind::Notice => resumable,
+            Kind::Retold => resumable || !self.knows(event, true),
+            Kind::CaughtUp => self.catching_up && (resumable || !self.knows(event, false)),
+            Kind::Marker => false,
+        };
+        if !told {
+            return;
+        }
+        if !resumable {
+            self.note_stored(event);
+        }
+        self.ready
+            .push_back(self.audience.frame(Some(event.position), event.shown(self.audience).as_bytes()));
+    }
+
+    /// Whether the stream ends with this last event of a lease.
+    async fn is_end(&mut self, event: &StoredEvent) -> Result<bool, Error> {
+        if self.ends_at_wait {
+            return Ok(!event.frame.starts_with("event: thread.run.queued\n"));
+        }
+        Ok(match super::situation(&self.context.db, &self.run_id).await? {
+            Some(situation) => situation.is_settled() && situation.token == event.position.token,
+            None => false,
+        })
+    }
+
+    /// Ends a stream that has told all there is.
+    fn end_if_settled(&mut self, situation: Situation) {
+        self.closed = true;
+        if situation.is_settled() && situation.token == self.last.token {
+            self.phase = Phase::Ending;
+        }
+    }
+
+    /// Begins anew, out of what is stored, and goes on from there.
+    async fn rebuild(&mut self) -> Result<(), Error> {
+        if self.table.is_none() {
+            self.table = Some(self.context.followers.follow(&self.run_id, self.last));
+        }
+        let Some(table) = &mut self.table else { return Ok(()) };
+        let Some(rebuilt) =
+            rebuild::rebuild(&self.context, &self.project, &self.thread_id, &self.run_id, table).await?
+        else {
+            self.end_with(&RunEvent::Error(runs::not_found(&self.run_id).body()));
+            return Ok(());
+        };
+        let events = rebuilt.events(self.audience.resumable, self.last == Position::START, &self.known);
+        for event in &events {
+            self.push(Some(Position::REBUILT), event);
+        }
+        if let Some(position) = rebuilt.position {
+            self.last = position;
+            self.closed = false;
+            self.catching_up = rebuilt.is_open;
+            self.look = true;
+        } else {
+            self.phase = Phase::Ending;
+        }
+        self.unsure = false;
+        self.waited = false;
+        Ok(())
+    }
+
+    fn end_with(&mut self, event: &RunEvent) {
+        self.push(None, event);
+        self.phase = Phase::Ending;
+    }
+
+    fn push(&mut self, id: Option<Position>, event: &RunEvent) {
+        if !self.audience.resumable {
+            self.note(event);
+        }
+        match self.audience.encode(id, event) {
+            Ok(frame) => self.ready.push_back(frame),
+            Err(error) => {
+                tracing::error!(%error, run.id = self.run_id, "an event could not be written");
+                let error = RunEvent::Error(ErrorBody::server_error());
+                self.ready.extend(self.audience.encode(None, &error).ok());
+                self.phase = Phase::Ending;
+            }
+        }
+    }
+
+    fn note(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Step(StepEventName::Created, step) => self.known.insert(step.id.clone(), false),
+            RunEvent::Step(StepEventName::Completed, step) => self.known.insert(step.id.clone(), true),
+            RunEvent::Message(MessageEventName::Created, message) => {
+                self.known.insert(message.id.clone(), false)
+            }
+            RunEvent::Message(MessageEventName::Completed, message) => {
+                self.known.insert(message.id.clone(), true)
+            }
+            _ => None,
+        };
+    }
+
+    fn note_stored(&mut self, event: &StoredEvent) {
+        let begins = |name: &str| event.frame.starts_with(&format!("event: thread.{name}\n"));
+        let ended = if begins("run.step.created") || begins("message.created") {
+            false
+        } else if begins("run.step.completed") || begins("message.completed") {
+            true
+        } else {
+            return;
+        };
+        self.known.extend(event.subject().map(|(_, id)| (id, ended)));
+    }
+
+    /// Whether what the event shows was told before, or told to its end.
+    fn knows(&self, event: &StoredEvent, to_its_end: bool) -> bool {
+        let known = event.subject().and_then(|(_, id)| self.known.get(&id).copied());
+        known.is_some_and(|ended| ended || !to_its_end)
+    }
+
+    fn knows_end(&self, event: &RunEvent) -> bool {
+        let id = match event {
+            RunEvent::Step(_, step) => &step.id,
+            RunEvent::StepDelta(delta) => &delta.id,
+            RunEvent::Message(_, message) => &message.id,
+            RunEvent::MessageDelta(delta) => &delta.id,
+            _ => return false,
+        };
+        self.known.get(id).copied().unwrap_or(false)
+    }
+}

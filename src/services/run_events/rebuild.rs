@@ -1,0 +1,263 @@
+//! Events made up from what is stored, where those that were published are not at hand: never written
+//! down, forgotten, or emptied by a crash of the server.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::followers::Following;
+use crate::error::Error;
+use crate::events::notice::StreamRebuilt;
+use crate::events::{
+    ContentPartDelta, MessageDelta, MessageEventName, Notice, Position, RunEvent, RunEventName, StepDelta,
+    StepEventName, TextDelta,
+};
+use crate::services::runs::{self, Context, LeasedRun};
+use crate::services::{messages, run_steps};
+use crate::types::message::{ContentPart, Message, MessageStatus};
+use crate::types::run::{Run, RunStatus};
+use crate::types::run_step::{RunStep, RunStepStatus, StepDetails, ToolCallKind};
+
+/// How long to wait for a worker to tell its open turn before it is asked again.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// A run as it is stored, and where its published events go on.
+pub struct Rebuilt {
+    run: LeasedRun,
+    steps: Vec<(RunStep, Option<Message>)>,
+    /// The event after which the stream goes on; `None` where the run has settled.
+    pub position: Option<Position>,
+    /// What follows tells the open turn from its beginning.
+    pub is_open: bool,
+}
+
+/// Reads a run whole; `None` when it is gone. A worker that has it is asked to write its events down from
+/// now on, and to tell the turn that is not stored yet from its beginning.
+pub async fn rebuild(
+    context: &Context,
+    project: &str,
+    thread_id: &str,
+    run_id: &str,
+    table: &mut Following,
+) -> Result<Option<Rebuilt>, Error> {
+    super::want(&context.db, run_id).await?;
+    let Some(asked) = super::situation(&context.db, run_id).await? else { return Ok(None) };
+    let mut situation = asked;
+    let marker = loop {
+        if !situation.leased {
+            break None;
+        }
+        if let Some(marker) = super::marker(&context.db, run_id, asked.token, asked.wanted).await? {
+            break Some(marker);
+        }
+        context.look(run_id);
+        // News or not: what was asked for may be there.
+        let _ = tokio::time::timeout(ANSWER, table.next()).await;
+        match super::situation(&context.db, run_id).await? {
+            Some(now) => situation = now,
+            None => return Ok(None),
+        }
+    };
+    let below = marker.map_or(Uuid::max(), |(_, below)| below);
+    let mut tx = crate::services::begin(&context.db).await?;
+    sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *tx).await?;
+    let read = read(&mut tx, project, thread_id, run_id, below).await?;
+    tx.commit().await?;
+    let Some((run, steps)) = read else { return Ok(None) };
+    let settled = is_settled(run.run.status);
+    let position = match marker {
+        Some((position, _)) => Some(position),
+        None if settled => None,
+        None => Some(Position::after_lease(run.token)),
+    };
+    Ok(Some(Rebuilt { run, steps, position, is_open: marker.is_some() }))
+}
+
+async fn read(
+    db: &mut PgConnection,
+    project: &str,
+    thread_id: &str,
+    run_id: &str,
+    below: Uuid,
+) -> Result<Option<(LeasedRun, Vec<(RunStep, Option<Message>)>)>, Error> {
+    let Some(run) = runs::find(&mut *db, project, thread_id, run_id).await? else { return Ok(None) };
+    let steps = run_steps::of_run_below(&mut *db, run_id, below).await?;
+    let ids: Vec<String> = steps.iter().filter_map(message_of).map(str::to_owned).collect();
+    let messages = messages::with_ids(&mut *db, thread_id, &ids).await?;
+    let mut messages: HashMap<String, Message> =
+        messages.into_iter().map(|message| (message.id.clone(), message)).collect();
+    let steps = steps.into_iter().map(|step| {
+        let message = message_of(&step).and_then(|id| messages.remove(id));
+        (step, message)
+    });
+    Ok(Some((run, steps.collect())))
+}
+
+fn message_of(step: &RunStep) -> Option<&str> {
+    match &step.step_details {
+        StepDetails::MessageCreation { message_creation } => Some(&message_creation.message_id),
+        StepDetails::ToolCalls { .. } => None,
+    }
+}
+
+fn is_settled(status: RunStatus) -> bool {
+    status.is_terminal() || status == RunStatus::RequiresAction
+}
+
+impl Rebuilt {
+    /// The events that tell it. A plain reader is not told what it knows: steps and messages by their ids,
+    /// with whether they were told to their end.
+    pub fn events(&self, resumable: bool, from_start: bool, known: &HashMap<String, bool>) -> Vec<RunEvent> {
+        let run = &self.run.run;
+        let mut events = Vec::new();
+        if resumable {
+            events.push(RunEvent::Notice(Box::new(Notice::StreamRebuilt(StreamRebuilt {
+                object: StreamRebuilt::NAME,
+                run_id: run.id.clone(),
+                thread_id: run.thread_id.clone(),
+            }))));
+        }
+        if resumable || from_start {
+            let begun = run.started_at.is_some().then_some(RunEventName::InProgress);
+            let names = [RunEventName::Created, RunEventName::Queued].into_iter().chain(begun);
+            events.extend(names.map(|name| RunEvent::run(name, self.run_as(name))));
+        }
+        for (step, message) in &self.steps {
+            let (begin, end) = step_events(step, message.as_ref(), self.run.expires_at);
+            match known.get(&step.id).filter(|_| !resumable) {
+                Some(true) => {}
+                Some(false) => events.extend(end),
+                None => events.extend(begin.into_iter().chain(end)),
+            }
+        }
+        if self.position.is_none() {
+            events.push(RunEvent::run(RunEventName::of(run.status), run.clone()));
+        } else if !self.is_open && !self.steps.is_empty() {
+            events.push(RunEvent::run(RunEventName::of(run.status), run.clone()));
+        }
+        events
+    }
+
+    /// The run as it was when it was created, queued or begun.
+    fn run_as(&self, name: RunEventName) -> Run {
+        let run = self.run.run.clone();
+        let has_begun = name == RunEventName::InProgress;
+        Run {
+            status: if has_begun { RunStatus::InProgress } else { RunStatus::Queued },
+            started_at: run.started_at.filter(|_| has_begun),
+            expires_at: Some(self.run.expires_at),
+            cancelled_at: None,
+            failed_at: None,
+            completed_at: None,
+            required_action: None,
+            last_error: None,
+            incomplete_details: None,
+            usage: None,
+            ..run
+        }
+    }
+}
+
+/// The events of a step: those up to its last piece, and its end.
+pub fn step_events(
+    step: &RunStep,
+    message: Option<&Message>,
+    expires_at: time::OffsetDateTime,
+) -> (Vec<RunEvent>, Vec<RunEvent>) {
+    let (mut begin, mut end) = (Vec::new(), Vec::new());
+    let opened = opened(step, expires_at);
+    begin.extend(
+        [StepEventName::Created, StepEventName::InProgress].map(|name| RunEvent::step(name, opened.clone())),
+    );
+    if let Some(message) = message {
+        let opened = opened_message(message);
+        begin.extend(
+            [MessageEventName::Created, MessageEventName::InProgress]
+                .map(|name| RunEvent::message(name, opened.clone())),
+        );
+        begin.extend(message_pieces(message));
+        match message.status {
+            MessageStatus::Completed => {
+                end.push(RunEvent::message(MessageEventName::Completed, message.clone()))
+            }
+            MessageStatus::Incomplete => {
+                end.push(RunEvent::message(MessageEventName::Incomplete, message.clone()))
+            }
+            MessageStatus::InProgress => {}
+        }
+    }
+    begin.extend(call_pieces(step));
+    let name = match step.status {
+        RunStepStatus::Completed => StepEventName::Completed,
+        RunStepStatus::Cancelled => StepEventName::Cancelled,
+        RunStepStatus::Expired => StepEventName::Expired,
+        RunStepStatus::Failed => StepEventName::Failed,
+        RunStepStatus::InProgress => return (begin, end),
+    };
+    end.push(RunEvent::step(name, step.clone()));
+    (begin, end)
+}
+
+/// A step as it was when it began.
+fn opened(step: &RunStep, expires_at: time::OffsetDateTime) -> RunStep {
+    let step_details = match &step.step_details {
+        StepDetails::ToolCalls { .. } => StepDetails::ToolCalls { tool_calls: Vec::new() },
+        details => details.clone(),
+    };
+    RunStep {
+        status: RunStepStatus::InProgress,
+        cancelled_at: None,
+        completed_at: None,
+        expires_at: Some(expires_at),
+        expired_at: None,
+        failed_at: None,
+        last_error: None,
+        usage: None,
+        step_details,
+        ..step.clone()
+    }
+}
+
+fn opened_message(message: &Message) -> Message {
+    Message {
+        status: MessageStatus::InProgress,
+        content: Vec::new(),
+        completed_at: None,
+        incomplete_at: None,
+        incomplete_details: None,
+        ..message.clone()
+    }
+}
+
+/// The content of a message, each part in one piece.
+pub fn message_pieces(message: &Message) -> Vec<RunEvent> {
+    let part = |part: &ContentPart| match part {
+        ContentPart::Text { text } if !text.value.is_empty() => {
+            let value = text.value.clone();
+            Some(ContentPartDelta::Text { text: TextDelta { value, annotations: Some(Vec::new()) } })
+        }
+        ContentPart::Refusal { refusal } => {
+            Some(ContentPartDelta::Refusal { refusal: refusal.clone(), is_first: true })
+        }
+        _ => None,
+    };
+    let parts = message.content.iter().enumerate();
+    let deltas =
+        parts.filter_map(|(index, content)| Some(MessageDelta::new(&message.id, index, part(content)?)));
+    deltas.map(RunEvent::MessageDelta).collect()
+}
+
+/// The calls of a step, the arguments of each in one piece.
+pub fn call_pieces(step: &RunStep) -> Vec<RunEvent> {
+    let mut pieces = Vec::new();
+    for (index, call) in step.step_details.tool_calls().iter().enumerate() {
+        let ToolCallKind::Function { function } = &call.call else { continue };
+        pieces.push(StepDelta::function_begins(&step.id, index, &call.id, &function.name));
+        if !function.arguments.is_empty() {
+            pieces.push(StepDelta::function_arguments(&step.id, index, &function.arguments));
+        }
+    }
+    pieces.into_iter().map(RunEvent::StepDelta).collect()
+}
