@@ -25,6 +25,7 @@ mod nodes;
 mod operations;
 mod plans;
 mod process;
+mod resuming;
 mod robustness;
 mod run_steps;
 mod runs;

@@ -116,7 +116,7 @@ impl Client {
         self.send(self.json(path, &body)).await
     }
 
-    fn json(&self, path: &str, body: &Value) -> RequestBuilder {
+    pub fn json(&self, path: &str, body: &Value) -> RequestBuilder {
         let request = self.request(Method::POST, path).header("content-type", "application/json");
         request.body(body.to_string())
     }
@@ -127,7 +127,27 @@ impl Client {
         // SDKs ask for JSON when they want a stream.
         let request = self.json(path, &body).header("accept", "application/json");
         let (asked, response) = self.exchange(request).await;
-        EventStream::new(asked, response).await
+        EventStream::new(asked, false, response).await
+    }
+
+    /// The same for a client that wants to come back.
+    pub async fn resumable_stream(&self, path: &str, mut body: Value) -> EventStream {
+        body["stream"] = json!(true);
+        let request = self.json(path, &body).header("locum-resumable", "true");
+        let (asked, response) = self.exchange(request).await;
+        EventStream::new(asked, true, response).await
+    }
+
+    /// The events of a run, after this one or from the beginning.
+    pub async fn events(&self, run: &Value, after: Option<&str>) -> EventStream {
+        let query = after.map_or_else(String::new, |after| format!("?after={after}"));
+        self.events_of(self.request(Method::GET, &format!("{}/events{query}", run_path(run)))).await
+    }
+
+    /// What comes as a resumable stream.
+    pub async fn events_of(&self, request: RequestBuilder) -> EventStream {
+        let (asked, response) = self.exchange(request).await;
+        EventStream::new(asked, true, response).await
     }
 
     /// A new assistant: model `gpt-4o`, and these fields.

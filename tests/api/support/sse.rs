@@ -1,6 +1,7 @@
 //! A strict reader of the API's event streams: what is not exactly `event: NAME`, `data: JSON` and an
 //! empty line, all ended by a line feed alone, fails the test, and so does any other end than `done`, and
-//! an event that is not as documented ([`conformance`]).
+//! an event that is not as documented ([`conformance`]). On a resumable stream `id: ID` stands before each
+//! event but errors, and events of our own may come; on any other neither may.
 
 use reqwest::Response;
 use reqwest::header::HeaderMap;
@@ -13,6 +14,8 @@ const DONE: &str = "event: done\ndata: [DONE]\n\n";
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
+    /// Of a resumable stream alone.
+    pub id: Option<String>,
     pub name: String,
     pub data: Value,
 }
@@ -21,19 +24,20 @@ pub struct Event {
 pub struct EventStream {
     pub headers: HeaderMap,
     asked: Asked,
+    resumable: bool,
     response: Response,
     buffer: Vec<u8>,
     is_done: bool,
 }
 
 impl EventStream {
-    pub(super) async fn new(asked: Asked, response: Response) -> Self {
+    pub(super) async fn new(asked: Asked, resumable: bool, response: Response) -> Self {
         let headers = response.headers().clone();
         if response.status().as_u16() != 200 || headers["content-type"] != "text/event-stream; charset=utf-8"
         {
             panic!("no event stream: {} {:?}", response.status(), response.text().await);
         }
-        Self { headers, asked, response, buffer: Vec::new(), is_done: false }
+        Self { headers, asked, resumable, response, buffer: Vec::new(), is_done: false }
     }
 
     /// The next event; `None` when `done` has come, which must be the last.
@@ -61,8 +65,10 @@ impl EventStream {
             conformance::check_event(&self.asked, "done", &Value::from("[DONE]"));
             return None;
         }
-        let event = parse(&frame);
-        conformance::check_event(&self.asked, &event.name, &event.data);
+        let event = self.parse(&frame);
+        if !event.name.starts_with("locum.") {
+            conformance::check_event(&self.asked, &event.name, &event.data);
+        }
         Some(event)
     }
 
@@ -98,6 +104,21 @@ impl EventStream {
     }
 }
 
+impl EventStream {
+    #[track_caller]
+    fn parse(&self, frame: &str) -> Event {
+        let (id, rest) = match frame.strip_prefix("id: ").and_then(|rest| rest.split_once('\n')) {
+            Some((id, rest)) => (Some(id.to_owned()), rest),
+            None => (None, frame),
+        };
+        let event = Event { id, ..parse(rest) };
+        let has_id = self.resumable && event.name != "error";
+        assert_eq!(event.id.is_some(), has_id, "{frame:?}");
+        assert!(self.resumable || !event.name.starts_with("locum."), "{frame:?}");
+        event
+    }
+}
+
 #[track_caller]
 fn parse(frame: &str) -> Event {
     let lines: Vec<&str> = frame.split('\n').collect();
@@ -108,7 +129,7 @@ fn parse(frame: &str) -> Event {
     let value: Value = serde_json::from_str(data).unwrap_or_else(|error| panic!("{error} in {frame:?}"));
     let compact = value.to_string();
     assert_eq!(compact, data, "data is not compact JSON");
-    Event { name: name.to_owned(), data: value }
+    Event { id: None, name: name.to_owned(), data: value }
 }
 
 /// The names of events, for comparisons.
