@@ -101,7 +101,8 @@ pub struct HttpOptions {
     #[arg(long, env = "LOCUM_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
 
-    /// Seconds for which a client may take for the head of its next request, or be silent within a body.
+    /// Seconds for which a client may take for the head of its next request, be silent within a body, or not
+    /// read a reply.
     #[arg(long, env = "LOCUM_CLIENT_SECONDS", value_name = "SECONDS", default_value = "75", value_parser = some_seconds)]
     pub client_seconds: Duration,
 

@@ -31,6 +31,8 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/threads/{thread}/runs/{run}/submit_tool_outputs",
         r#"{"tool_outputs": [{"tool_call_id": "{call}", "output": "taken"}]}"#,
     ),
+    ("GET", "/threads/{thread}/runs/{run}/events", ""),
+    ("GET", "/threads/{thread}/runs/{run}/events?after=1-1", ""),
     ("GET", "/threads/{thread}/runs/{run}/steps", ""),
     ("GET", "/threads/{thread}/runs/{run}/steps/{step}", ""),
     // Within a thread of one's own, what is in a foreign one does not exist.
@@ -49,6 +51,7 @@ const ROUTES: &[(&str, &str, &str)] = &[
         "/threads/{own_thread}/runs/{run}/submit_tool_outputs",
         r#"{"tool_outputs": [{"tool_call_id": "{call}", "output": "taken"}]}"#,
     ),
+    ("GET", "/threads/{own_thread}/runs/{run}/events", ""),
     ("GET", "/threads/{own_thread}/runs/{run}/steps", ""),
     ("GET", "/threads/{own_thread}/runs/{run}/steps/{step}", ""),
 ];

@@ -132,9 +132,9 @@ impl Rebuilt {
                 None => events.extend(begin.into_iter().chain(end)),
             }
         }
-        if self.position.is_none() {
-            events.push(RunEvent::run(RunEventName::of(run.status), run.clone()));
-        } else if !self.is_open && !self.steps.is_empty() {
+        // A run that waits in the queue for its next turn was queued again.
+        let is_queued_again = !self.is_open && !self.steps.is_empty();
+        if self.position.is_none() || is_queued_again {
             events.push(RunEvent::run(RunEventName::of(run.status), run.clone()));
         }
         events

@@ -45,6 +45,7 @@ fn document(rows: &[Row]) -> String {
     for row in rows {
         let shows = match row.shows {
             "" => "the bytes".to_owned(),
+            "events" => "a stream of events".to_owned(),
             object => format!("`{object}`"),
         };
         let missing: Vec<String> = row.missing.iter().map(|message| format!("`{message}`")).collect();

@@ -204,6 +204,11 @@ impl Check<'_> {
         assert_eq!(answer.status, 200, "{}: {}", self.what, answer.text);
         match self.operation.shows {
             "" => assert_eq!(answer.headers["content-type"], "application/octet-stream", "{}", self.what),
+            "events" => {
+                let content_type = &answer.headers["content-type"];
+                assert_eq!(content_type, "text/event-stream; charset=utf-8", "{}", self.what);
+                assert!(answer.text.ends_with("event: done\ndata: [DONE]\n\n"), "{}", self.what);
+            }
             object => assert_eq!(answer.body["object"], object, "{}: {}", self.what, answer.text),
         }
         answer.body

@@ -15,7 +15,7 @@ pub struct Operation {
     pub body: Body,
     /// The ids of a valid request that are not the world's of the same name, as (name, name in the world).
     pub ids: &'static [(&'static str, &'static str)],
-    /// What `object` of the reply says; nothing where the reply is no JSON.
+    /// What `object` of the reply says; nothing where the reply is a file's bytes, `events` where it is a stream.
     pub shows: &'static str,
     pub refused: Refused,
     /// Ids of the body that must exist too; those of the path must all.
@@ -356,6 +356,17 @@ pub const OPERATIONS: &[Operation] = &[
         shows: "thread.run",
         refused: refused(How::Ids(&[]), "Cannot cancel run with status 'completed'.", None, None),
         ..operation("cancelRun", "POST", "/threads/{thread_id}/runs/{run_id}/cancel")
+    },
+    // Our own addition.
+    Operation {
+        shows: "events",
+        refused: refused(
+            How::Query("after=x"),
+            "Invalid 'after': it is the id of an event of this run, such as '1-12'.",
+            Some("after"),
+            Some("invalid_value"),
+        ),
+        ..operation("events (Locum's own)", "GET", "/threads/{thread_id}/runs/{run_id}/events")
     },
     Operation {
         refused: NO_LIMIT,

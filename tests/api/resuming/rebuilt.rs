@@ -1,5 +1,6 @@
 use super::*;
 
+/// Empties the table, as a crash of PostgreSQL does.
 async fn truncate(app: &TestApp) {
     sqlx::query("truncate run_events").execute(app.db().await).await.unwrap();
 }
@@ -14,6 +15,8 @@ async fn a_run_that_has_ended_is_rebuilt_where_its_events_are_gone() {
         let run = scene.client.reload(&run_of(&events)).await;
         let stream = scene.client.resumable_stream(&submit_path(&run), outputs(&run, &["sunny"])).await;
         events.extend(stream.rest().await);
+        // All of it is written down by then.
+        assert_resumes_everywhere(&scene.client, &events).await;
         truncate(&scene.app).await;
         for client in [&scene.client, &other] {
             for after in [None, Some("1-5"), Some(last_id(&events)), Some("0-0")] {
