@@ -38,6 +38,10 @@ impl Trip {
     fn is(&self, words: &str) -> bool {
         matches!(self, Trip::Statement(sql) if sql.eq_ignore_ascii_case(words))
     }
+
+    fn begins(&self) -> bool {
+        matches!(self, Trip::Statement(sql) if sql.starts_with("begin"))
+    }
 }
 
 /// What the server asked, in the order in which it did.
@@ -105,7 +109,7 @@ impl Tap {
     pub fn commits(trips: &[Trip]) -> usize {
         let (mut commits, mut in_transaction) = (0, false);
         for trip in trips {
-            if trip.is("begin") {
+            if trip.begins() {
                 in_transaction = true;
             } else if trip.is("commit") {
                 in_transaction = false;
