@@ -50,10 +50,20 @@ pub struct News {
     /// What was told before `events`.
     pub after: Position,
     pub events: Arc<[StoredEvent]>,
-    /// The run has settled some time ago, and nothing follows.
-    pub is_over: bool,
-    /// The run was deleted with its thread.
-    pub is_gone: bool,
+    pub outlook: Outlook,
+}
+
+/// What is to be expected after the newest events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// More.
+    Open,
+    /// Nothing: the run has settled some time ago.
+    Over,
+    /// Nothing: the run was deleted with its thread.
+    Gone,
+    /// Nothing here: this server stops.
+    Stopping,
 }
 
 /// A reader's hold on a run that it follows.
@@ -75,7 +85,7 @@ impl Followers {
     pub fn follow(&self, run_id: &str, upto: Position) -> Following {
         let mut runs = self.runs();
         let followed = runs.entry(run_id.to_owned()).or_insert_with(|| {
-            let news = News { after: upto, events: Arc::new([]), is_over: false, is_gone: false };
+            let news = News { after: upto, events: Arc::new([]), outlook: Outlook::Open };
             Followed { upto, news: watch::Sender::new(news), settled: 0 }
         });
         let mut news = followed.news.subscribe();
@@ -109,7 +119,7 @@ impl Followers {
         loop {
             let pause = LOOK.mul_f64((self.runs().len() as f64 / LOOKED_AT_EACH_SECOND as f64).max(1.0));
             let looks = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.stop(),
                 () = self.0.arrived.notified() => false,
                 () = tokio::time::sleep(pause) => true,
             };
@@ -122,13 +132,20 @@ impl Followers {
             };
             for run_ids in run_ids.chunks(RUNS) {
                 let fetched = tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = stop.cancelled() => return self.stop(),
                     fetched = self.fetch_some(&db, run_ids, looks) => fetched,
                 };
                 if let Err(error) = fetched {
                     tracing::warn!(%error, "the events of runs elsewhere could not be read");
                 }
             }
+        }
+    }
+
+    /// Readers go on elsewhere.
+    fn stop(&self) {
+        for followed in self.runs().values() {
+            followed.news.send_modify(|news| news.outlook = Outlook::Stopping);
         }
     }
 
@@ -150,7 +167,6 @@ impl Followers {
     fn pass_on(&self, run_id: &str, status: Option<RunStatus>, events: Vec<StoredEvent>, looks: bool) {
         let mut runs = self.runs();
         let Some(followed) = runs.get_mut(run_id) else { return };
-        let is_gone = status.is_none();
         let settled =
             status.is_some_and(|status| status.is_terminal() || status == RunStatus::RequiresAction);
         if !settled || !events.is_empty() {
@@ -158,14 +174,25 @@ impl Followers {
         } else if looks {
             followed.settled += 1;
         }
-        // The last events of a run that has just settled may be on their way.
-        let is_over = followed.settled >= 2;
-        if events.is_empty() && !is_over && !is_gone {
+        let outlook = match status {
+            None => Outlook::Gone,
+            // The last events of a run that has just settled may be on their way.
+            Some(_) if followed.settled >= 2 => Outlook::Over,
+            Some(_) => Outlook::Open,
+        };
+        let after = followed.upto;
+        if events.is_empty() && outlook == Outlook::Open {
+            // Who has not read the newest by now fetches it: an idle run holds nothing.
+            followed.news.send_if_modified(|news| {
+                if looks && !news.events.is_empty() {
+                    (news.after, news.events) = (after, Arc::new([]));
+                }
+                false
+            });
             return;
         }
-        let after = followed.upto;
         followed.upto = events.last().map_or(after, |event| event.position);
-        followed.news.send_replace(News { after, events: events.into(), is_over, is_gone });
+        followed.news.send_replace(News { after, events: events.into(), outlook });
     }
 }
 

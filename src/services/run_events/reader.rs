@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::followers::{Following, News};
+use super::followers::{Following, News, Outlook};
 use super::{Situation, rebuild};
 use crate::error::{Error, ErrorBody};
 use crate::events::{
@@ -202,10 +202,7 @@ impl Reader {
 
     async fn tell_live(&mut self, position: Position, kind: Kind, event: &RunEvent) -> Result<(), Error> {
         if self.table.is_some() && position.token > self.last.token {
-            // What the run brought elsewhere before it came here.
-            let events = super::page(&self.context.db, &self.run_id, self.last).await?;
-            let before = events.into_iter().filter(|event| event.position < position);
-            self.deliver_all(before.collect::<Vec<_>>().iter());
+            self.tell_elsewhere(position).await?;
         }
         if position <= self.last {
             return Ok(());
@@ -224,16 +221,31 @@ impl Reader {
         Ok(())
     }
 
+    /// What the run brought elsewhere before it came here.
+    async fn tell_elsewhere(&mut self, before: Position) -> Result<(), Error> {
+        loop {
+            let events = super::page(&self.context.db, &self.run_id, self.last).await?;
+            let last = self.last;
+            events.iter().filter(|event| event.position < before).for_each(|event| self.deliver_one(event));
+            if self.last == last {
+                return Ok(());
+            }
+        }
+    }
+
     /// One step of a reader whose run another node may execute.
     async fn advance_table(&mut self) -> Result<(), Error> {
         if self.table.is_none() {
             self.table = Some(self.context.followers.follow(&self.run_id, self.last));
         }
+        if self.last == Position::REBUILT {
+            return self.rebuild().await;
+        }
         if std::mem::take(&mut self.look) {
             let events = super::page(&self.context.db, &self.run_id, self.last).await?;
             if !events.is_empty() {
                 self.look = true;
-                self.unsure = self.unsure && self.last == Position::REBUILT;
+                self.unsure = false;
                 return self.deliver(&events).await;
             }
         }
@@ -255,12 +267,19 @@ impl Reader {
     }
 
     async fn take(&mut self, news: News) -> Result<(), Error> {
-        if news.is_gone {
-            self.end_with(&RunEvent::Error(runs::not_found(&self.run_id).body()));
-            return Ok(());
-        }
-        if news.is_over {
-            return self.rebuild().await;
+        match news.outlook {
+            Outlook::Open => {}
+            Outlook::Over => return self.rebuild().await,
+            Outlook::Gone => {
+                self.end_with(&RunEvent::Error(runs::not_found(&self.run_id).body()));
+                return Ok(());
+            }
+            // A reader of what happens here hears it from the engine, after the last of it.
+            Outlook::Stopping if self.live.is_some() => return Ok(()),
+            Outlook::Stopping => {
+                self.end_with(&RunEvent::Error(ErrorBody::stopping()));
+                return Ok(());
+            }
         }
         if news.after > self.last {
             self.look = true;
@@ -276,7 +295,7 @@ impl Reader {
             return Ok(());
         };
         let found = match self.last {
-            Position::START | Position::REBUILT => None,
+            Position::START => None,
             Position { seq: i64::MAX, .. } => (situation.wanted > 0).then_some(false),
             last => super::find(&self.context.db, &self.run_id, last).await?,
         };
@@ -288,7 +307,7 @@ impl Reader {
                 }
                 Ok(())
             }
-            None if situation.wanted > 0 && self.last != Position::REBUILT && !self.waited => {
+            None if situation.wanted > 0 && !self.waited => {
                 self.wait().await;
                 Ok(())
             }
@@ -324,10 +343,6 @@ impl Reader {
             }
         }
         Ok(())
-    }
-
-    fn deliver_all<'a>(&mut self, events: impl Iterator<Item = &'a StoredEvent>) {
-        events.for_each(|event| self.deliver_one(event));
     }
 
     fn deliver_one(&mut self, event: &StoredEvent) {

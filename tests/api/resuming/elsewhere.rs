@@ -139,6 +139,23 @@ async fn a_reader_elsewhere_hears_that_a_queued_run_is_cancelled() {
 }
 
 #[tokio::test]
+async fn a_reader_elsewhere_is_told_that_its_server_stops() {
+    let scene = Scene::start().await;
+    let second = beside(&scene.app).await;
+    let (reply, gate) = Reply::text(["Sun", "ny"]).gated(1);
+    scene.model().script(reply);
+    let mut stream = scene.resumable().await;
+    let events = stream.until("thread.message.delta").await;
+    let mut elsewhere = second.v2().events(&run_of(&events), None).await;
+    elsewhere.until("thread.message.delta").await;
+    let (rest, ()) = tokio::join!(elsewhere.rest(), second.stop());
+    assert_eq!(shape(&rest), "error");
+    gate.open();
+    stream.rest().await;
+    scene.app.stop().await;
+}
+
+#[tokio::test]
 async fn a_reader_elsewhere_hears_that_the_thread_was_deleted() {
     let scene = Scene::start().await;
     let second = beside(&scene.app).await;

@@ -17,6 +17,9 @@ async fn a_run_that_has_ended_is_rebuilt_where_its_events_are_gone() {
         events.extend(stream.rest().await);
         // All of it is written down by then.
         assert_resumes_everywhere(&scene.client, &events).await;
+        // Who had a part of a rebuilt stream begins anew, although the events are at hand.
+        let anew = other.events(&run, Some("0-0")).await.rest().await;
+        assert_eq!(anew[0].name, "locum.stream.rebuilt");
         truncate(&scene.app).await;
         for client in [&scene.client, &other] {
             for after in [None, Some("1-5"), Some(last_id(&events)), Some("0-0")] {
