@@ -40,12 +40,17 @@ static TLS: LazyLock<()> = LazyLock::new(|| {
 /// How long a reply may take, an event stream to its next event too.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A client of HTTP for which a server is never silent longer than this.
+pub fn http_client(patience: Duration) -> reqwest::Client {
+    LazyLock::force(&TLS);
+    let http = reqwest::Client::builder().no_proxy().read_timeout(patience).build();
+    http.expect("an HTTP client")
+}
+
 impl Client {
     /// `url` is the server's, without `/v1`.
     pub fn new(url: &str) -> Self {
-        LazyLock::force(&TLS);
-        let http = reqwest::Client::builder().no_proxy().read_timeout(PATIENCE).build();
-        let (http, base) = (http.expect("an HTTP client"), format!("{url}/v1"));
+        let (http, base) = (http_client(PATIENCE), format!("{url}/v1"));
         Self { http, base, key: None, beta: None, default_dialect: Dialect::V1 }
     }
 

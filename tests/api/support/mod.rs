@@ -1,5 +1,5 @@
 //! What the tests share: a server of their own on a database of their own ([`app`]), a model at the
-//! wire that says what a test wants ([`model`], or byte by byte [`wire`]), a client that checks what every
+//! wire that says what a test wants ([`model`], what the prompt wants ([`planned`]), or byte by byte [`wire`]), a client that checks what every
 //! reply must have ([`client`]), a strict reader of event streams ([`sse`]), and OpenAI's own documents,
 //! against which both hold what they read ([`conformance`]).
 
@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod database;
 pub mod form;
 pub mod model;
+pub mod planned;
 pub mod redact;
 pub mod scene;
 pub mod script;

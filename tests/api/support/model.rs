@@ -42,6 +42,8 @@ pub struct Model {
 
 struct Shared {
     state: Mutex<Inner>,
+    /// What is said where a test has scripted nothing.
+    answers: Box<dyn Fn(&Value) -> Reply + Send + Sync>,
     requests: watch::Sender<usize>,
     disconnects: watch::Sender<usize>,
 }
@@ -64,20 +66,27 @@ impl Shared {
 
 impl Model {
     pub async fn start() -> Self {
-        RUNTIME.spawn(Self::serve(None)).await.expect("the scripted model starts")
+        Self::answering(unscripted).await
+    }
+
+    /// A model that answers a request so where nothing is scripted.
+    pub async fn answering(answers: impl Fn(&Value) -> Reply + Send + Sync + 'static) -> Self {
+        RUNTIME.spawn(Self::serve(None, Box::new(answers))).await.expect("the scripted model starts")
     }
 
     /// Starts on a port that was free a moment ago, for a model that comes back where it was.
     pub async fn start_on(address: SocketAddr) -> Self {
-        RUNTIME.spawn(Self::serve(Some(address))).await.expect("the scripted model starts")
+        let serving = Self::serve(Some(address), Box::new(unscripted));
+        RUNTIME.spawn(serving).await.expect("the scripted model starts")
     }
 
-    async fn serve(address: Option<SocketAddr>) -> Self {
+    async fn serve(address: Option<SocketAddr>, answers: Box<dyn Fn(&Value) -> Reply + Send + Sync>) -> Self {
         let wanted = address.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
         let listener = TcpListener::bind(wanted).await.expect("a port for the scripted model");
         let address = listener.local_addr().expect("the scripted model has an address");
         let shared = Arc::new(Shared {
             state: Mutex::default(),
+            answers,
             requests: watch::channel(0).0,
             disconnects: watch::channel(0).0,
         });
@@ -190,7 +199,7 @@ async fn chat_completions(
         inner.authorizations.push(authorization);
         inner.scripts.pop_front()
     };
-    let reply = reply.unwrap_or_else(|| unscripted(&request));
+    let reply = reply.unwrap_or_else(|| (shared.answers)(&request));
     let connection = Connection { shared: Arc::clone(&shared), is_done: false };
     // Last, so that whoever waited for the request finds the reply chosen.
     shared.requests.send_modify(|count| *count += 1);
