@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 .DEFAULT_GOAL := help
 # Two cargo commands at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: run test test-clients test-conformance check lint fmt sqlx sqlx-check bench measure-files clean help tools
+.PHONY: run test test-clients test-conformance test-faults check lint fmt sqlx sqlx-check bench measure-files clean help tools
 
 run: ## build and start Locum, with a demo model where LOCUM_MODEL_URL is unset, and show what to type next
 	@exec scripts/run
@@ -24,6 +24,9 @@ test-clients: ## let every client drive the server; with MODEL=real against a sm
 
 test-conformance: ## hold every reply of the API tests against OpenAI's OpenAPI documents in ../shared/spec
 	@scripts/test-conformance
+
+test-faults: ## 200 rounds of random faults on three nodes, for an hour, into docs/faults.md; SEED=7 ROUNDS=1 repeats one
+	@ROUNDS="$(ROUNDS)" SEED="$(SEED)" NODES="$(NODES)" scripts/test-faults
 
 check: lint sqlx-check test ## everything that continuous integration checks
 

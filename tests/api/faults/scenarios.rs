@@ -30,7 +30,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn on(name: &str, url: &str, lease: f64, workers: [usize; 2]) -> Self {
+    async fn on(name: &str, url: &str, lease: f64, workers: [usize; 2], shutdown_seconds: &str) -> Self {
         let model = Model::start().await;
         let logs = super::logs().join(name);
         // Those of an earlier run of this test.
@@ -42,7 +42,7 @@ impl Stage {
                 ("LOCUM_API_KEYS", KEY.to_owned()),
                 ("LOCUM_MODEL_URL", model.url()),
                 ("LOCUM_LEASE_SECONDS", lease.to_string()),
-                ("LOCUM_SHUTDOWN_SECONDS", "0".to_owned()),
+                ("LOCUM_SHUTDOWN_SECONDS", shutdown_seconds.to_owned()),
                 ("LOCUM_WORKERS", workers.to_string()),
             ];
             Node::new(number, settings.map(|(name, value)| (name.to_owned(), value)).to_vec(), &logs)
@@ -55,7 +55,7 @@ impl Stage {
     }
 
     async fn start(name: &str, database: &TestDatabase, lease: f64) -> Self {
-        Self::on(name, &database.url(), lease, [8, 8]).await
+        Self::on(name, &database.url(), lease, [8, 8], "0").await
     }
 
     fn client(&self, node: usize) -> Client {
@@ -102,11 +102,11 @@ async fn wait_until(client: &Client, run: &Value, status: &str) -> Value {
     }
 }
 
-/// Waits until a node has logged this.
-async fn wait_for_log(node: &Node, part: &str) {
+/// Waits until a node has logged one of these.
+async fn wait_for_log(node: &Node, parts: &[&str]) {
     let started = tokio::time::Instant::now();
-    while !node.log().contains(part) {
-        assert!(started.elapsed() < PATIENCE, "no '{part}' in the log:\n{}", node.log());
+    while !parts.iter().any(|part| node.log().contains(part)) {
+        assert!(started.elapsed() < PATIENCE, "none of {parts:?} in the log:\n{}", node.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -170,6 +170,12 @@ async fn a_node_that_wakes_up_after_its_lease_writes_nothing_more() {
     let (reply, gate) = Reply::words("What the sleeper says.").gated(2);
     let run = stage.begin(0, reply).await;
     gate.reached().await;
+    let started = tokio::time::Instant::now();
+    // The run, its thread, the question, the answer that grows, and its step.
+    while stage.rows(&run).await.len() < 5 {
+        assert!(started.elapsed() < PATIENCE, "the reply does not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     stage.nodes[0].signal("STOP").await;
     assert_answered(&stage.client(1), &run, GREETING).await;
     let rows = stage.rows(&run).await;
@@ -178,7 +184,7 @@ async fn a_node_that_wakes_up_after_its_lease_writes_nothing_more() {
     gate.open();
     tokio::time::sleep(Duration::from_millis(100)).await;
     stage.nodes[0].signal("CONT").await;
-    wait_for_log(&stage.nodes[0], "the run is no longer this node's").await;
+    wait_for_log(&stage.nodes[0], &["the run is no longer this node's", "a run is abandoned"]).await;
     assert_eq!(stage.rows(&run).await, rows);
     assert_eq!(stage.client(0).reload(&run).await, seen);
     let thread = json!({"id": run["thread_id"]});
@@ -218,10 +224,12 @@ async fn a_node_that_stops_hands_its_runs_over_at_once() {
 #[tokio::test]
 async fn a_node_that_is_told_twice_to_stop_leaves_its_runs_to_their_leases() {
     let database = TestDatabase::create();
-    let stage = Stage::start("twice", &database, SHORT).await;
+    // The first signal alone would wait for the run.
+    let stage = Stage::on("twice", &database.url(), SHORT, [8, 8], "600").await;
     let run = stage.begin(0, Reply::words("Half a sentence").hang_after(2)).await;
     stage.nodes[0].stop(true).await;
     assert_answered(&stage.client(1), &run, GREETING).await;
+    assert_eq!(stage.lease(&run).await.0, 2);
     assert_eq!(stage.model.requests().len(), 2);
 }
 
@@ -241,7 +249,7 @@ async fn a_cancel_at_another_node_closes_the_request_to_the_model() {
 async fn restart_under_a_streamed_run(name: &str, shutdown: Shutdown) {
     let cluster = Cluster::start().await;
     cluster.create_database("locum").await;
-    let stage = Stage::on(name, &cluster.url("locum"), NEVER, [8, 8]).await;
+    let stage = Stage::on(name, &cluster.url("locum"), NEVER, [8, 8], "0").await;
     let (reply, gate) = Reply::words(GREETING).gated(2);
     stage.model.script(reply);
     let thread = stage.client(0).create_thread(&["Hi"]).await;
@@ -296,7 +304,7 @@ async fn all_nodes_are_killed_and_every_run_goes_on() {
 #[tokio::test]
 async fn a_node_without_workers_takes_requests_and_the_other_executes() {
     let database = TestDatabase::create();
-    let stage = Stage::on("api-only", &database.url(), NEVER, [0, 8]).await;
+    let stage = Stage::on("api-only", &database.url(), NEVER, [0, 8], "0").await;
     let run = stage.begin(0, Reply::call("get_weather", "{}")).await;
     let waiting = wait_until(&stage.client(0), &run, "requires_action").await;
     stage.client(0).post(&submit_path(&waiting), outputs(&waiting, &["sunny"])).await.ok();
