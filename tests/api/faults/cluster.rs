@@ -214,9 +214,9 @@ fn newest_postgres() -> PathBuf {
     let found = folders.iter().filter_map(|folder| folder.join("postgres").canonicalize().ok());
     let newest =
         found.filter(|postgres| postgres.with_file_name("initdb").is_file()).max_by_key(|postgres| {
-            let digits =
-                postgres.components().filter_map(|part| part.as_os_str().to_str()?.parse::<u32>().ok());
-            digits.last().unwrap_or(0)
+            let parts = postgres.components().rev();
+            let mut numbers = parts.filter_map(|part| part.as_os_str().to_str()?.parse::<u32>().ok());
+            numbers.next().unwrap_or(0)
         });
     newest.expect("PostgreSQL's server binaries (Debian: apt-get install postgresql)")
 }

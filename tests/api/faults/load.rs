@@ -263,6 +263,8 @@ impl Actor {
 
     /// Follows a run to its end, answers its calls, and now and then cancels it or deletes its thread.
     async fn drive(&mut self, thread: &str, run: &str) -> Option<()> {
+        // Also one that was found, not answered.
+        self.caller.ledger.run(thread, run);
         let path = format!("/threads/{thread}/runs/{run}");
         let some_time =
             |random: &mut StdRng| Instant::now() + Duration::from_millis(random.random_range(0..1_500));

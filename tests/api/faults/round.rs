@@ -243,7 +243,10 @@ async fn judge(round: &mut Round, caller: &Caller, db: &PgPool, model: &Planned)
             }
         }
     }
-    let complaints = told.complaints.iter().cloned().chain(model.complaints());
+    // A thread that goes while a prompt is made of it leaves what the run itself has said.
+    let deletes = told.threads.values().any(|thread| thread.delete_asked);
+    let unplanned = if deletes { Vec::new() } else { model.unplanned() };
+    let complaints = told.complaints.iter().cloned().chain(model.complaints()).chain(unplanned);
     round.findings.extend(complaints.map(|what| Finding::new(Kind::Broken, what)));
     count(round, &stored, &asks);
     round.replies = told.replies.iter().map(|(kind, count)| (*kind, *count)).collect();

@@ -160,12 +160,21 @@ struct Notes {
     outage: Option<(Instant, Lie)>,
     asks: Vec<Ask>,
     complaints: Vec<String>,
+    /// Prompts without a plan.
+    unplanned: Vec<String>,
 }
 
 impl Planned {
     /// Lies in so many of a hundred replies.
     pub async fn start(seed: u64, percent: u32) -> Self {
-        let notes = Notes { seed, percent, outage: None, asks: Vec::new(), complaints: Vec::new() };
+        let notes = Notes {
+            seed,
+            percent,
+            outage: None,
+            asks: Vec::new(),
+            complaints: Vec::new(),
+            unplanned: Vec::new(),
+        };
         let notes = Arc::new(Mutex::new(notes));
         let answering = Arc::clone(&notes);
         let model = Model::answering(move |request| lock(&answering).answer(request)).await;
@@ -189,6 +198,11 @@ impl Planned {
         lock(&self.notes).asks.clone()
     }
 
+    /// Prompts without a plan: those of threads that were deleted meanwhile.
+    pub fn unplanned(&self) -> Vec<String> {
+        lock(&self.notes).unplanned.clone()
+    }
+
     /// What was wrong with requests.
     pub fn complaints(&self) -> Vec<String> {
         lock(&self.notes).complaints.clone()
@@ -206,7 +220,7 @@ impl Notes {
         let newest = messages.iter().rposition(|message| message["role"] == "user");
         let text = newest.map(|place| text_of(&messages[place]["content"])).unwrap_or_default();
         let (Some(newest), Ok(plan)) = (newest, text.parse::<Plan>()) else {
-            self.complaints.push(format!("a prompt without a plan: {request}"));
+            self.unplanned.push(format!("a prompt without a plan: {request}"));
             return Reply::error(400, "There is no plan.");
         };
         let own = &messages[newest + 1..];
