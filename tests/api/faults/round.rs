@@ -108,10 +108,16 @@ async fn start_nodes(
     let mut random = StdRng::seed_from_u64(!settings.seed);
     let workers = [2, 4, 8, 32][random.random_range(0..4)];
     let has_short_lived_runs = random.random_ratio(1, 4);
+    let has_api_node = random.random_ratio(1, 5);
+    // More than any round has runs, or so few that they queue.
+    let project_runs = if random.random_ratio(1, 4) { 3 } else { 1_000 };
+    let patience = random.random_range(0..=1);
+    let last = settings.nodes - 1;
     let nodes: Vec<Arc<Node>> = (0..settings.nodes)
         .map(|number| {
-            let is_short = has_short_lived_runs && number + 1 == settings.nodes;
+            let is_short = has_short_lived_runs && number == last;
             let seconds = if is_short { SHORT_RUN_SECONDS } else { RUN_SECONDS };
+            let workers = if has_api_node && number == 0 { 0 } else { workers };
             let values = [
                 ("DATABASE_URL", cluster.url(database)),
                 ("LOCUM_API_KEYS", KEY.to_owned()),
@@ -119,8 +125,9 @@ async fn start_nodes(
                 ("LOCUM_MODEL_IDLE_SECONDS", "2".to_owned()),
                 ("LOCUM_LEASE_SECONDS", settings.lease.as_secs_f64().to_string()),
                 ("LOCUM_RUN_SECONDS", seconds.to_string()),
-                ("LOCUM_SHUTDOWN_SECONDS", "1".to_owned()),
+                ("LOCUM_SHUTDOWN_SECONDS", patience.to_string()),
                 ("LOCUM_WORKERS", workers.to_string()),
+                ("LOCUM_PROJECT_RUNS", project_runs.to_string()),
                 ("LOCUM_DATABASE_CONNECTIONS", "12".to_owned()),
             ];
             let values = values.map(|(name, value)| (name.to_owned(), value)).to_vec();

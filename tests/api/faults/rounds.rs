@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::cluster::Cluster;
 use super::report;
 use super::round::{self, Round, Settings};
 
 const LEASE: Duration = Duration::from_secs(2);
+/// Rounds played at the same time, each on a cluster of its own: much of a round is waiting.
+const LANES: u64 = 2;
 
 /// A number from the environment; the script names it.
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -23,7 +27,7 @@ async fn play(cluster: &Arc<Cluster>, seed: u64, nodes: usize, load: Duration, l
     let settings = Settings { seed, nodes, lease: LEASE, load, clients: 4 * nodes, logs: logs.clone() };
     let round = round::run(cluster, settings).await;
     let text = report::lines(&round);
-    print!("{text}");
+    println!("{}", text.trim_end());
     if round.findings.is_empty() {
         std::fs::remove_dir_all(&logs).expect("the logs go");
     } else {
@@ -60,11 +64,16 @@ async fn nothing_is_lost_in_many_rounds() {
     let (rounds, first) = (number("FAULTS_ROUNDS", 200), number("FAULTS_SEED", 1));
     let nodes = usize::try_from(number("FAULTS_NODES", 3)).expect("a number of nodes");
     let logs = std::env::var_os("FAULTS_LOGS").map_or_else(super::logs, PathBuf::from);
-    let cluster = Arc::new(Cluster::start().await);
-    let mut played = Vec::new();
-    for seed in first..first + rounds {
-        played.push(play(&cluster, seed, nodes, Duration::from_secs(6), &logs).await);
-    }
+    let lanes = (0..LANES).map(async |lane| {
+        let cluster = Arc::new(Cluster::start().await);
+        let mut played = Vec::new();
+        for seed in (first..first + rounds).filter(|seed| seed % LANES == lane) {
+            played.push(play(&cluster, seed, nodes, Duration::from_secs(6), &logs).await);
+        }
+        played
+    });
+    let mut played: Vec<Round> = join_all(lanes).await.into_iter().flatten().collect();
+    played.sort_by_key(|round| round.seed);
     let tables = report::tables(&played, nodes, LEASE);
     if let Some(path) = std::env::var_os("FAULTS_REPORT") {
         std::fs::write(path, &tables).expect("the report is written");
