@@ -48,7 +48,7 @@ fn assert_sound(rounds: &[Round], logs: &Path) {
 async fn nothing_is_lost_in_a_few_rounds() {
     let cluster = Arc::new(Cluster::start().await);
     let mut rounds = Vec::new();
-    for seed in [1, 2, 3] {
+    for seed in [1, 2] {
         rounds.push(play(&cluster, seed, 2, Duration::from_secs(4), &super::logs()).await);
     }
     assert_sound(&rounds, &super::logs());
