@@ -280,15 +280,13 @@ fn reply(plan: &Plan, turn: usize, lie: Option<Lie>) -> Reply {
         Reply::words(&plan.last_text())
     };
     let reply = reply.slowly(Duration::from_millis(plan.pace)).usage(10 + count, 5 + count);
-    let frames =
-        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Half a\"},\"finish_reason\":null}]}\n\n";
     match lie {
         None => reply,
         Some(Lie::HangsBeforeTheFirstToken) => Reply::hang(),
         Some(Lie::HangsInTheMiddle) => reply.hang_after(2),
         Some(Lie::CutsTheConnection) => reply.cut_after(2),
         Some(Lie::SendsBadJson) => reply.then_raw("data: {bad\n\n"),
-        Some(Lie::EndsWithoutAFinish) => Reply::body("text/event-stream", frames),
+        Some(Lie::EndsWithoutAFinish) => Reply::body("text/event-stream", &unfinished(plan, turn)),
         Some(Lie::AnswersAnErrorWith200) => {
             Reply::status(200, &json!({"error": {"message": "out of memory", "type": "server_error"}}))
         }
@@ -296,6 +294,18 @@ fn reply(plan: &Plan, turn: usize, lie: Option<Lie>) -> Reply {
         Some(Lie::Answers429) => Reply::rate_limited(0.2),
         Some(Lie::LeavesOutTheUsage) => reply.without_usage(),
     }
+}
+
+/// The beginning of a reply's text and no more.
+fn unfinished(plan: &Plan, turn: usize) -> String {
+    let text = match (turn < plan.calls.len(), plan.preamble) {
+        (true, true) => plan.before_calls(turn),
+        (true, false) => String::new(),
+        (false, _) => plan.last_text(),
+    };
+    let beginning: String = text.chars().take(plan.id.len() + 2).collect();
+    let delta = json!({"index": 0, "delta": {"content": beginning}, "finish_reason": null});
+    format!("data: {}\n\n", json!({ "choices": [delta] }))
 }
 
 /// A message's text, be it one string or parts.
