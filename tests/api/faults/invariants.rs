@@ -46,6 +46,7 @@ pub struct Circumstances<'a> {
 pub fn check(stored: &Stored, told: &Entries, circumstances: &Circumstances<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     acknowledged(stored, told, &mut findings);
+    not_done(stored, told, &mut findings);
     threads(stored, &mut findings);
     let mut answered: HashMap<String, usize> = HashMap::new();
     for run in &stored.runs {
@@ -105,6 +106,16 @@ fn acknowledged(stored: &Stored, told: &Entries, findings: &mut Vec<Finding>) {
         if !texts.insert(&message.text) {
             findings.push(Finding::new(Kind::Doubled, format!("message {}: {}", message.id, message.text)));
         }
+    }
+}
+
+/// Nothing is there that was answered with a 503, after which clients try again.
+fn not_done(stored: &Stored, told: &Entries, findings: &mut Vec<Finding>) {
+    let texts = stored.messages.iter().filter(|message| message.role == "user").map(|message| &message.text);
+    let there: HashSet<&String> =
+        texts.chain(stored.runs.iter().filter_map(|run| run.name.as_ref())).collect();
+    for name in told.not_done.iter().filter(|name| there.contains(name)) {
+        findings.push(Finding::new(Kind::Broken, format!("answered with a 503 and done: {name}")));
     }
 }
 

@@ -48,6 +48,7 @@ fn sound() -> Stored {
         error: None,
         is_past_expiry: false,
         usage: (9, 6),
+        name: Some("try".to_owned()),
     };
     Stored {
         threads: vec![StoredThread { id: "thread".to_owned(), last_ord: ord(9), active_run_id: None }],
@@ -138,6 +139,16 @@ fn everything_else_that_is_wrong_is_broken() {
     assert_found(Kind::Broken, |stored| {
         stored.steps.pop();
     });
+}
+
+#[test]
+fn what_was_answered_with_503_is_not_there() {
+    for name in [plan().to_string(), "try".to_owned()] {
+        let told = told();
+        told.not_done(&name);
+        let findings = judge(&sound(), &told, &[]);
+        assert_eq!(findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [Kind::Broken]);
+    }
 }
 
 #[test]

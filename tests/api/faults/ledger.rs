@@ -11,6 +11,8 @@ pub struct Ledger(Mutex<Entries>);
 pub struct Entries {
     pub threads: BTreeMap<String, Thread>,
     pub runs: BTreeMap<String, Run>,
+    /// Texts of messages, and names of runs, whose creation was answered with a 503: they must not be there.
+    pub not_done: Vec<String>,
     /// Replies and streams that were not as they must be.
     pub complaints: Vec<String>,
     /// Kinds of replies, for the report.
@@ -52,6 +54,11 @@ impl Ledger {
 
     pub fn run(&self, thread: &str, id: &str) {
         self.lock().runs.entry(id.to_owned()).or_default().thread = thread.to_owned();
+    }
+
+    /// A 503 says that nothing was written.
+    pub fn not_done(&self, name: &str) {
+        self.lock().not_done.push(name.to_owned());
     }
 
     pub fn complain(&self, complaint: String) {

@@ -119,14 +119,15 @@ impl Actor {
             self.caller.call(&nodes[0], Method::POST, &path, Some(&one)),
             self.caller.call(&nodes[1], Method::POST, &path, Some(&other)),
         );
-        for outcome in [first, second] {
+        for (outcome, body) in [(first, one), (second, other)] {
             match outcome {
                 Outcome::Done(run) => self.caller.ledger.run(thread, id(&run)),
                 Outcome::Refused(400, message) if message.contains("already has an active run") => {}
                 Outcome::Refused(status, message) => {
                     self.caller.ledger.complain(format!("two runs at once: {status} {message}"));
                 }
-                Outcome::Busy | Outcome::Unknown => {}
+                Outcome::Busy => self.caller.ledger.not_done(&name_of(&body)),
+                Outcome::Unknown => {}
             }
         }
         for run in self.list(&path).await? {
@@ -165,7 +166,11 @@ impl Actor {
             let plan = self.new_plan().to_string();
             let mut body = self.run_body(false);
             body["thread"] = json!({"messages": [{"role": "user", "content": plan}]});
-            if let Outcome::Done(run) = self.caller.post(&mut self.random, "/threads/runs", &body).await {
+            let outcome = self.caller.post(&mut self.random, "/threads/runs", &body).await;
+            if let Outcome::Busy = outcome {
+                self.caller.ledger.not_done(&name_of(&body));
+            }
+            if let Outcome::Done(run) = outcome {
                 let thread = run["thread_id"].as_str().expect("a run has a thread").to_owned();
                 self.caller.ledger.thread(&thread);
                 self.caller.ledger.run(&thread, id(&run));
@@ -189,7 +194,7 @@ impl Actor {
                 Outcome::Refused(404, _) => return None,
                 // A run whose creation seemed lost is under way.
                 Outcome::Refused(..) => self.finish_live_run(thread).await?,
-                Outcome::Busy => {}
+                Outcome::Busy => self.caller.ledger.not_done(&text),
                 Outcome::Unknown => {
                     let messages = self.list(&format!("{path}?limit=100")).await?;
                     let is_it = |message: &&Value| message["content"][0]["text"]["value"] == text.as_str();
@@ -247,7 +252,7 @@ impl Actor {
                     self.caller.ledger.complain(format!("a run was refused: {status} {message}"));
                     return None;
                 }
-                Outcome::Busy => {}
+                Outcome::Busy => self.caller.ledger.not_done(&name_of(&body)),
                 Outcome::Unknown => {
                     let runs = self.list(&format!("{path}?limit=100")).await?;
                     if let Some(run) = runs.iter().find(|run| run["metadata"] == body["metadata"]) {
@@ -348,6 +353,11 @@ impl Actor {
         }
         None
     }
+}
+
+/// The name by which the body of a new run has it found again.
+fn name_of(body: &Value) -> String {
+    body["metadata"]["try"].as_str().expect("a name").to_owned()
 }
 
 /// The outputs for the calls that a run waits for.

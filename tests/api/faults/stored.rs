@@ -22,6 +22,8 @@ pub struct StoredRun {
     pub error: Option<(String, String)>,
     pub is_past_expiry: bool,
     pub usage: (i64, i64),
+    /// What its creator called it.
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -88,7 +90,8 @@ async fn threads(db: &mut PgConnection) -> Result<Vec<StoredThread>, sqlx::Error
 }
 
 async fn runs(db: &mut PgConnection) -> Result<Vec<StoredRun>, sqlx::Error> {
-    let query = "select *, expires_at <= now() as past_expiry from runs order by ord";
+    let query =
+        "select *, expires_at <= now() as past_expiry, metadata ->> 'try' as name from runs order by ord";
     let run = |row: &sqlx::postgres::PgRow| StoredRun {
         id: row.get("id"),
         thread_id: row.get("thread_id"),
@@ -99,6 +102,7 @@ async fn runs(db: &mut PgConnection) -> Result<Vec<StoredRun>, sqlx::Error> {
         error: row.get::<Option<String>, _>("last_error_code").zip(row.get("last_error_message")),
         is_past_expiry: row.get("past_expiry"),
         usage: (row.get("prompt_tokens"), row.get("completion_tokens")),
+        name: row.get("name"),
     };
     Ok(sqlx::query(query).fetch_all(db).await?.iter().map(run).collect())
 }
