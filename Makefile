@@ -50,7 +50,7 @@ sqlx: tools ## renew .sqlx after a change of SQL or migrations
 sqlx-check: tools
 	scripts/with-postgres scripts/sqlx-prepare --check
 
-bench: ## measure the performance budget, for about six minutes, and put the table into bench/README.md
+bench: ## measure the performance budget, for about fifteen minutes, and put the table into bench/README.md
 	@exec bench/run
 
 measure-files: tools ## upload and download 512 MiB and print what the server takes of memory

@@ -19,6 +19,7 @@ pub struct Connection {
     requests: SendRequest<Full<Bytes>>,
     host: String,
     authorization: String,
+    is_resumable: bool,
 }
 
 impl Connection {
@@ -31,7 +32,8 @@ impl Connection {
             // A request that fails says so itself; a connection that ends between two is no failure.
             let _ = connection.await;
         });
-        Ok(Self { requests, host: address.to_string(), authorization: format!("Bearer {key}") })
+        let (host, authorization) = (address.to_string(), format!("Bearer {key}"));
+        Ok(Self { requests, host, authorization, is_resumable: false })
     }
 
     async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>> {
@@ -41,10 +43,17 @@ impl Connection {
             .header(HOST, &self.host)
             .header(AUTHORIZATION, &self.authorization)
             .header(CONTENT_TYPE, "application/json")
-            .header("openai-beta", "assistants=v2")
-            .body(Full::new(body))?;
+            .header("openai-beta", "assistants=v2");
+        let request = if self.is_resumable { request.header("locum-resumable", "true") } else { request };
+        let request = request.body(Full::new(body))?;
         self.requests.ready().await?;
         Ok(self.requests.send_request(request).await?)
+    }
+
+    /// Asks from now on for runs whose events can be read again.
+    pub fn resumable(mut self) -> Self {
+        self.is_resumable = true;
+        self
     }
 
     /// Sends a request and reads the whole answer, which must be a 200.
@@ -58,7 +67,21 @@ impl Connection {
 
     /// Sends a POST that is answered by a stream of events.
     pub async fn stream(&mut self, path: &str, body: Bytes) -> Result<Events> {
-        let response = self.send(Method::POST, path, body).await?;
+        self.events(Method::POST, path, body).await
+    }
+
+    /// Reads the events of something that goes on already.
+    pub async fn listen(&mut self, path: &str) -> Result<Events> {
+        self.events(Method::GET, path, Bytes::new()).await
+    }
+
+    /// The status of an answer whose body does not matter, and the connection with it.
+    pub async fn status(mut self, method: Method, path: &str) -> Result<StatusCode> {
+        Ok(self.send(method, path, Bytes::new()).await?.status())
+    }
+
+    async fn events(&mut self, method: Method, path: &str, body: Bytes) -> Result<Events> {
+        let response = self.send(method, path, body).await?;
         let status = response.status();
         if status != StatusCode::OK {
             let body = response.into_body().collect().await?.to_bytes();
@@ -77,6 +100,10 @@ pub struct Events(Pin<Box<dyn Stream<Item = Result<eventsource_stream::Event>> +
 pub enum Heard {
     /// A piece of the model's text.
     Token(String),
+    /// A message of a run, whole.
+    Message(String),
+    /// Nothing follows.
+    Done,
     Other,
 }
 
@@ -84,14 +111,25 @@ impl Events {
     /// The next event, of Locum's, of the proxy's or of the model's own stream.
     pub async fn next(&mut self) -> Result<Option<Heard>> {
         let Some(event) = self.0.next().await.transpose()? else { return Ok(None) };
-        let token = match event.event.as_str() {
-            "thread.message.delta" => text(&event.data, "/delta/content/0/text/value")?,
+        let data = &event.data;
+        Ok(Some(match event.event.as_str() {
+            "thread.message.delta" => Heard::token(text(data, "/delta/content/0/text/value")?),
+            "thread.message.completed" => {
+                Heard::Message(text(data, "/content/0/text/value")?.context("a message without a text")?)
+            }
+            "done" => Heard::Done,
             // Events without a name are the model's.
-            "message" if event.data != "[DONE]" => text(&event.data, "/choices/0/delta/content")?,
-            "error" | "thread.run.failed" => bail!("the stream says: {}", event.data),
-            _ => None,
-        };
-        Ok(Some(token.map_or(Heard::Other, Heard::Token)))
+            "message" if data == "[DONE]" => Heard::Done,
+            "message" => Heard::token(text(data, "/choices/0/delta/content")?),
+            "error" | "thread.run.failed" => bail!("the stream says: {data}"),
+            _ => Heard::Other,
+        }))
+    }
+}
+
+impl Heard {
+    fn token(text: Option<String>) -> Self {
+        text.map_or(Heard::Other, Heard::Token)
     }
 }
 

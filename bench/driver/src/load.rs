@@ -66,11 +66,11 @@ pub struct Load {
     pub latencies_ms: Vec<f64>,
 }
 
-/// So many clients ask for this, for so many seconds.
-pub async fn run(address: SocketAddr, key: &str, job: &Job, clients: usize, seconds: u64) -> Result<Load> {
+/// So many clients ask these nodes, by turns, for this, for so many seconds.
+pub async fn run(nodes: &[SocketAddr], key: &str, job: &Job, clients: usize, seconds: u64) -> Result<Load> {
     let mut connections = Vec::with_capacity(clients);
-    for _ in 0..clients {
-        connections.push(Connection::open(address, key).await?);
+    for address in nodes.iter().cycle().take(clients) {
+        connections.push(Connection::open(*address, key).await?);
     }
     let job = Arc::new(job.clone());
     let begun = Instant::now();

@@ -8,13 +8,16 @@ mod client;
 mod load;
 mod measure;
 mod model;
+mod nginx;
 mod options;
 mod postgres;
 mod process;
 mod proxy;
 mod report;
 mod scene;
+mod seed;
 mod stats;
+mod usage;
 
 use anyhow::{Result, bail};
 use options::Command;

@@ -53,17 +53,30 @@ impl Script {
 /// Nanoseconds on the clock that all processes of the machine share; they wrap after 18 minutes.
 const CLOCK: u64 = 1 << 40;
 
-fn clock() -> u64 {
+/// Now, on that clock.
+pub fn clock() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (now.as_nanos() % u128::from(CLOCK)) as u64
 }
 
 /// How long ago a token was sent, in microseconds; `None` for a text that is no token.
 pub fn age_us(token: &str) -> Option<f64> {
-    let sent = u64::from_str_radix(token.trim(), 16).ok()?;
-    let age = clock().wrapping_sub(sent) % CLOCK;
-    // A clock that was set back a little gives an age of almost the whole range.
-    Some(if age > CLOCK / 2 { 0.0 } else { age as f64 / 1e3 })
+    Some(between_us(sent(token)?, clock()))
+}
+
+/// How long after this a token was sent, in microseconds; `None` for a text that is no token.
+pub fn sent_after_us(begun: u64, token: &str) -> Option<f64> {
+    Some(between_us(begun, sent(token)?))
+}
+
+fn sent(token: &str) -> Option<u64> {
+    u64::from_str_radix(token.trim(), 16).ok()
+}
+
+fn between_us(from: u64, to: u64) -> f64 {
+    let nanoseconds = to.wrapping_sub(from) % CLOCK;
+    // A clock that was set back a little gives almost the whole range.
+    if nanoseconds > CLOCK / 2 { 0.0 } else { nanoseconds as f64 / 1e3 }
 }
 
 /// Serves on any free port, which it prints.
@@ -167,5 +180,7 @@ mod tests {
         let token = format!("{:010x} ", clock());
         assert!(age_us(&token).unwrap() < 60e6);
         assert_eq!(age_us("Hello"), None);
+        assert_eq!(sent_after_us(1_000, "0000000bb8 "), Some(2.0));
+        assert_eq!(sent_after_us(CLOCK - 1_000, "0000000000 "), Some(1.0));
     }
 }

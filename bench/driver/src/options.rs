@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 pub enum Command {
     /// Measure, and print the report.
-    Measure(Options),
+    Measure(Box<Options>),
     /// Be the scripted model server.
     Model,
     /// Be the reference proxy in front of a model server.
@@ -25,34 +25,76 @@ pub struct Options {
     pub scratch: PathBuf,
     /// The empty database of this run.
     pub database_url: String,
+    /// nginx, where it is installed.
+    pub nginx: Option<PathBuf>,
     /// Where the report goes beside standard output.
     pub report: Option<PathBuf>,
     pub effort: Effort,
+    /// The groups of measurements to take; none means all.
+    pub only: Vec<String>,
 }
 
-/// How much time a measurement takes.
+/// How much of everything there is.
 pub struct Effort {
     /// Each reference and what it is held against are measured in turn, this often.
     pub rounds: usize,
-    /// Seconds of each load.
+    /// Seconds of each load, and of those that no goal is about.
     pub seconds: u64,
+    pub side_seconds: u64,
     /// Requests of each measurement that goes one request at a time.
     pub samples: usize,
     /// Starts of the server.
     pub starts: usize,
+    /// Messages in the threads whose lengths are compared; the first is what the others are held against.
+    pub histories: [usize; 4],
+    /// Requests of each kind in a thread of each length, in a round.
+    pub history_requests: usize,
+    pub history_runs: usize,
+    /// Streamed runs at once, and the tokens of each.
+    pub streams: usize,
+    pub stream_tokens: u64,
+    /// Readers of events at once, and the seconds for which they are watched.
+    pub readers: usize,
+    pub idle_seconds: u64,
 }
 
 impl Effort {
     /// The figures that are published.
-    const FULL: Self = Self { rounds: 5, seconds: 4, samples: 60, starts: 11 };
+    const FULL: Self = Self {
+        rounds: 5,
+        seconds: 4,
+        side_seconds: 2,
+        samples: 60,
+        starts: 11,
+        histories: [10, 1_000, 100_000, 1_000_000],
+        history_requests: 60,
+        history_runs: 40,
+        streams: 1_000,
+        stream_tokens: 40,
+        readers: 10_000,
+        idle_seconds: 15,
+    };
     /// To see whether everything works; its figures say little.
-    const QUICK: Self = Self { rounds: 1, seconds: 1, samples: 20, starts: 3 };
+    const QUICK: Self = Self {
+        rounds: 1,
+        seconds: 1,
+        side_seconds: 1,
+        samples: 20,
+        starts: 3,
+        histories: [10, 1_000, 10_000, 50_000],
+        history_requests: 30,
+        history_runs: 8,
+        streams: 200,
+        stream_tokens: 10,
+        readers: 1_000,
+        idle_seconds: 5,
+    };
 }
 
 /// Reads the arguments.
 pub fn read(mut arguments: impl Iterator<Item = String>) -> Result<Command> {
     match arguments.next().as_deref() {
-        Some("measure") => Ok(Command::Measure(measure(arguments)?)),
+        Some("measure") => Ok(Command::Measure(Box::new(measure(arguments)?))),
         Some("model") => Ok(Command::Model),
         Some("proxy") => Ok(Command::Proxy { upstream: arguments.next().context("proxy: which upstream?")? }),
         _ => bail!("usage: bench-driver measure OPTION... | model | proxy URL"),
@@ -82,7 +124,9 @@ fn measure(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         queries: need("--queries")?.into(),
         scratch: need("--scratch")?.into(),
         database_url: std::env::var("DATABASE_URL").context("DATABASE_URL names no database")?,
+        nginx: take("--nginx").map(PathBuf::from),
         report: take("--report").map(PathBuf::from),
+        only: take("--only").map(|names| names.split(',').map(str::to_owned).collect()).unwrap_or_default(),
         effort: if quick { Effort::QUICK } else { Effort::FULL },
     };
     match named.first() {

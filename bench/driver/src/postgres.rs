@@ -1,13 +1,14 @@
 //! PostgreSQL as the reference: pgbench on the database that Locum works on, and what the server counted.
 
 use std::fs;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::options::Options;
-use crate::process;
+use crate::usage;
 
 pub struct Postgres {
     url: String,
@@ -54,19 +55,37 @@ impl Postgres {
     fn find_postmaster(&self) -> Result<u32> {
         let file = self.sql("select pg_read_file('postmaster.pid')")?;
         let pid = file.lines().next().context("postmaster.pid is empty")?.trim().parse()?;
-        process::cpu(pid).context("PostgreSQL runs on another machine")?;
+        usage::cpu(pid).context("PostgreSQL runs on another machine")?;
         Ok(pid)
     }
 
     /// Executes SQL and returns what it returned, unadorned.
     pub fn sql(&self, sql: &str) -> Result<String> {
-        let output = Command::new(&self.psql)
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url])
-            // What a measurement asks is not what it measures.
-            .env("PGOPTIONS", "-c pg_stat_statements.track=none -c client_min_messages=warning")
-            .output()
-            .context("psql does not run")?;
+        let output = self.psql(&[sql]).output().context("psql does not run")?;
         Ok(text(&output).with_context(|| format!("psql: {sql}"))?.trim_end().to_owned())
+    }
+
+    /// Copies rows into a table, in the text format of COPY; what they refer to is taken on trust.
+    pub fn copy(&self, into: &str, rows: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+        let copy = format!("copy {into} from stdin");
+        let mut command = self.psql(&["set session_replication_role = replica", &copy]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("psql does not run")?;
+        let mut pipe = BufWriter::with_capacity(1 << 18, child.stdin.take().context("psql without a pipe")?);
+        let written = rows(&mut pipe).and_then(|()| pipe.flush());
+        drop(pipe);
+        // What PostgreSQL says of a row tells more than that it then stopped reading.
+        text(&child.wait_with_output()?).with_context(|| format!("psql: {copy}"))?;
+        Ok(written?)
+    }
+
+    fn psql(&self, commands: &[&str]) -> Command {
+        let mut psql = Command::new(&self.psql);
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+        psql.args(commands.iter().flat_map(|command| ["-c", command])).arg(&self.url);
+        // What a measurement asks is not what it measures.
+        psql.env("PGOPTIONS", "-c pg_stat_statements.track=none -c client_min_messages=warning");
+        psql
     }
 
     /// Makes sessions that begin from now on count their statements, or not.

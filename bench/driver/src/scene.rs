@@ -6,15 +6,20 @@ use serde_json::json;
 use crate::options::Options;
 use crate::postgres::{Postgres, Script, query};
 use crate::process::locum_command;
+use crate::seed::{self, Thread};
 
 /// Clients of the loads that go many at a time.
 pub const CLIENTS: usize = 32;
+/// The most clients of any load.
+const MOST_CLIENTS: usize = 128;
 /// Threads that each of them goes round in.
-pub const THREADS_EACH: usize = 32;
+const THREADS_EACH: usize = 16;
 /// Messages in each of those threads.
-const MESSAGES_EACH: usize = 40;
+const MESSAGES_EACH: u64 = 40;
 /// Threads with one message, for runs. Each is used in turn, so that a history stays short.
-pub const RUN_THREADS: usize = 4_096;
+const RUN_THREADS: u64 = 4_096;
+/// Room for the names that [`client_thread`] makes: always 18 digits.
+const FIRST_NAME: u64 = 100_000_000_000_000_000;
 /// What a message says: about what people write.
 const TEXT: &str = "The quick brown fox jumps over the lazy dog, and the dog, who has seen this often enough, \
 does not look up. A message of a chat is about as long as this one: three hundred characters, give or \
@@ -27,16 +32,32 @@ pub struct Scene {
     pub commit: Script,
     pub create_message: Script,
     pub list_messages: Script,
+    /// Threads of each length, shortest first.
+    pub histories: Vec<History>,
+    /// Messages in the database.
+    pub messages: u64,
+}
+
+/// Threads of one length.
+pub struct History {
+    pub messages: usize,
+    pub threads: Vec<String>,
 }
 
 /// A thread of a client's; pgbench has threads of its own to write to.
 pub fn thread(client: usize, n: u64) -> String {
-    format!("thread_bench_{client}_{}", n % THREADS_EACH as u64 + 1)
+    client_thread("bench0", client, n)
+}
+
+/// As long as the id that Locum would have given it, and such that pgbench can make it of numbers.
+fn client_thread(kind: &str, client: usize, n: u64) -> String {
+    let each = THREADS_EACH as u64;
+    format!("thread_{kind}{}", FIRST_NAME + client as u64 * each + n % each)
 }
 
 /// A thread for a run.
 pub fn run_thread(n: u64) -> String {
-    format!("thread_run_{}", n % RUN_THREADS as u64 + 1)
+    seed::thread_id(n % RUN_THREADS)
 }
 
 /// The body that creates a message.
@@ -51,14 +72,48 @@ impl Scene {
         let key = locum(options, &["keys", "create", "--project", "default"])?.trim().to_owned();
         let project = postgres.sql("select id from projects where name = 'default'")?;
         let content = json!([{ "type": "text", "text": { "value": TEXT, "annotations": [] } }]).to_string();
-        fill(postgres, &project, &content)?;
+        let (threads, histories) = threads(&options.effort.histories);
+        seed::store(postgres, &project, &content, &threads)?;
+        postgres.sql("create table bench_commits (id bigserial primary key, value bigint not null)")?;
+        // Statistics and hint bits, as if all of it had been there for long.
+        postgres.sql("vacuum analyze")?;
+        postgres.sql("checkpoint")?;
         Ok(Self {
             key,
             commit: postgres.script("commit", "insert into bench_commits (value) values (:n);", vec![])?,
             create_message: create_message(options, postgres, &project, &content)?,
             list_messages: list_messages(options, postgres, &project)?,
+            histories,
+            messages: threads.iter().map(|thread| thread.messages).sum(),
         })
     }
+}
+
+/// Every thread that is stored, and which of them are histories of these lengths.
+fn threads(lengths: &[usize]) -> (Vec<Thread>, Vec<History>) {
+    let mut threads: Vec<Thread> =
+        (0..RUN_THREADS).map(|number| Thread { number, id: seed::thread_id(number), messages: 1 }).collect();
+    let mut add = |id: Option<String>, messages: u64| {
+        let number = threads.len() as u64;
+        let id = id.unwrap_or_else(|| seed::thread_id(number));
+        threads.push(Thread { number, id: id.clone(), messages });
+        id
+    };
+    for kind in ["bench0", "other0"] {
+        for (client, n) in
+            (0..MOST_CLIENTS).flat_map(|client| (0..THREADS_EACH as u64).map(move |n| (client, n)))
+        {
+            add(Some(client_thread(kind, client, n)), MESSAGES_EACH);
+        }
+    }
+    let histories = lengths.iter().map(|&messages| {
+        // Of short ones many: what is measured makes them longer.
+        let count = (8_000 / messages.max(1)).clamp(1, 800);
+        let threads = (0..count).map(|_| add(None, messages as u64)).collect();
+        History { messages, threads }
+    });
+    let histories = histories.collect();
+    (threads, histories)
 }
 
 fn locum(options: &Options, arguments: &[&str]) -> Result<String> {
@@ -68,41 +123,13 @@ fn locum(options: &Options, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Threads and messages, as if they had been there for long; statistics and hint bits too.
-fn fill(postgres: &Postgres, project: &str, content: &str) -> Result<()> {
-    let content = content.replace('\'', "''");
-    let threads = |select: &str| {
-        format!(
-            "insert into threads (id, project_id, ord, created_at, metadata, tool_resources, last_ord)
-             select id, '{project}', gen_random_uuid(), now(), '{{}}', '{{}}', lpad('{MESSAGES_EACH}', 32, '0')::uuid
-             from ({select}) as new (id);"
-        )
-    };
-    let of_clients = format!(
-        "select 'thread_' || kind || '_' || client || '_' || n
-         from unnest(array['bench', 'pgbench']) kind, generate_series(0, {CLIENTS} - 1) client, generate_series(1, {THREADS_EACH}) n"
-    );
-    let of_runs = format!("select 'thread_run_' || n from generate_series(1, {RUN_THREADS}) n");
-    let messages = format!(
-        "insert into messages (id, project_id, thread_id, ord, created_at, role, status, content, attachments, metadata, completed_at)
-         select 'msg_' || t.id || '_' || n, '{project}', t.id, lpad(n::text, 32, '0')::uuid, now(), 'user', 'completed',
-            '{content}', '[]', '{{}}', now()
-         from threads t, generate_series(1, case when t.id like 'thread!_run!_%' escape '!' then 1 else {MESSAGES_EACH} end) n;"
-    );
-    let commits = "create table bench_commits (id bigserial primary key, value bigint not null);";
-    postgres.sql(&format!("{}{}{messages}{commits}", threads(&of_clients), threads(&of_runs)))?;
-    postgres.sql("vacuum analyze")?;
-    postgres.sql("checkpoint")?;
-    Ok(())
-}
-
 /// The statement of `createMessage`. Locum sends ids that it made; pgbench has numbers only, and PostgreSQL
 /// makes them ids: above every id that it made before, and its own in every thread.
 fn create_message(options: &Options, postgres: &Postgres, project: &str, content: &str) -> Result<Script> {
-    let ord = "('00000000000000' || :n)::uuid";
+    let ord = "('0f000000000070' || :n)::uuid";
     let parameters = [
-        "'msg_pgbench_' || :client_id || '_' || :n",
-        "'thread_pgbench_' || :client_id || '_' || :thread",
+        "'msg_z' || :n || :client",
+        "'thread_other0' || :thread",
         ord,
         ":project",
         "now()",
@@ -125,8 +152,7 @@ fn create_message(options: &Options, postgres: &Postgres, project: &str, content
 
 /// The statement of `listMessages`.
 fn list_messages(options: &Options, postgres: &Postgres, project: &str) -> Result<Script> {
-    let parameters =
-        ["'thread_bench_' || :client_id || '_' || :thread", ":project", ":above", ":below", ":fetch"];
+    let parameters = ["'thread_bench0' || :thread", ":project", ":above", ":below", ":fetch"];
     let begins = "select id, thread_id, created_at, role, status, content";
     let ends = "from messages where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord desc limit $5";
     let statement = query(&options.queries, begins, ends, &parameters)?;
@@ -145,7 +171,8 @@ fn script(
     statement: &str,
     defines: Vec<(&'static str, String)>,
 ) -> Result<Script> {
-    let sql = format!("\\set thread :n % {THREADS_EACH} + 1\n{statement};\n");
+    let thread = format!("{FIRST_NAME} + :client_id * {THREADS_EACH} + :n % {THREADS_EACH}");
+    let sql = format!("\\set thread {thread}\n\\set client 10000 + :client_id\n{statement};\n");
     postgres.script(name, &sql, defines)
 }
 
@@ -155,8 +182,24 @@ mod tests {
 
     #[test]
     fn clients_go_round_in_their_threads() {
-        assert_eq!(thread(3, 0), "thread_bench_3_1");
-        assert_eq!(thread(3, THREADS_EACH as u64), "thread_bench_3_1");
-        assert_eq!(run_thread(RUN_THREADS as u64 + 1), "thread_run_2");
+        assert_eq!(thread(3, 0), "thread_bench0100000000000000048");
+        assert_eq!(thread(3, THREADS_EACH as u64), thread(3, 0));
+        assert_ne!(thread(3, 1), thread(3, 0));
+        assert_eq!(run_thread(RUN_THREADS + 1), run_thread(1));
+    }
+
+    #[test]
+    fn every_thread_is_stored_once_and_histories_are_as_long_as_they_should() {
+        let (threads, histories) = threads(&[10, 1_000]);
+        let mut ids: Vec<&str> = threads.iter().map(|thread| thread.id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), threads.len());
+        for history in &histories {
+            let stored = threads.iter().find(|thread| thread.id == history.threads[0]).unwrap();
+            assert_eq!(stored.messages, history.messages as u64);
+        }
+        assert!(threads.iter().any(|stored| stored.id == thread(MOST_CLIENTS - 1, 3)));
+        assert!(threads.iter().any(|stored| stored.id == run_thread(RUN_THREADS - 1)));
     }
 }

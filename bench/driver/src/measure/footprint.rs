@@ -5,15 +5,15 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Bench, say};
-use crate::process::{Server, rss_mib};
+use crate::process::Server;
 use crate::report::{Goal, Row};
 use crate::stats::Spread;
+use crate::usage::memory;
 
 /// How long a server that is ready is left alone before its memory is looked at.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Returns the last server that it started, too.
-pub async fn measure(bench: &Bench<'_>) -> Result<(Server, Vec<Row>)> {
+pub async fn measure(bench: &Bench<'_>) -> Result<Vec<Row>> {
     say("starting the server, several times");
     let (mut locum, first) = Server::locum(bench.options, bench.model.address).await?;
     let mut starts = vec![first];
@@ -24,9 +24,10 @@ pub async fn measure(bench: &Bench<'_>) -> Result<(Server, Vec<Row>)> {
         starts.push(took);
     }
     tokio::time::sleep(SETTLE).await;
-    let rss = rss_mib(locum.pid())?;
+    let rss = memory(locum.pid())?.resident;
+    locum.stop()?;
     let bytes = std::fs::metadata(&bench.options.locum)?.len();
-    let rows = vec![
+    Ok(vec![
         Row::new("idle RSS", Goal::AtMost(30.0), " MiB", Spread::of([rss]), "2 s after it was ready"),
         Row::new(
             "start to ready, ready database",
@@ -42,6 +43,5 @@ pub async fn measure(bench: &Bench<'_>) -> Result<(Server, Vec<Row>)> {
             Spread::of([bytes as f64 / 1e6]),
             format!("{bytes} bytes"),
         ),
-    ];
-    Ok((locum, rows))
+    ])
 }

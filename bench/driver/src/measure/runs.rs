@@ -10,10 +10,11 @@ use super::{Bench, completion_body, say};
 use crate::client::{Connection, Heard};
 use crate::load::{self, Job};
 use crate::model::Script;
-use crate::process::{Server, cpu, cpu_of_family};
+use crate::process::Server;
 use crate::report::{Goal, Row, number};
 use crate::scene::CLIENTS;
 use crate::stats::{Spread, median};
+use crate::usage::{cpu, cpu_of_family};
 
 /// The reply of a model that costs nothing.
 pub const SHORT: Script = Script { tokens: 16, pause: Duration::ZERO, together: 1 };
@@ -25,6 +26,7 @@ struct Round {
     per_second: f64,
     locum_cpu_us: f64,
     postgres_cpu_us: f64,
+    two_nodes_per_second: f64,
 }
 
 /// When a stream's first token came, and when its end, in milliseconds.
@@ -50,7 +52,7 @@ async fn measure_round(bench: &mut Bench<'_>, locum: &Server, body: &str) -> Res
     let before = (cpu(locum.pid())?, cpu_of_family(bench.postgres.postmaster)?);
     let job = Job::Run { body: body.to_owned() };
     let seconds = bench.options.effort.seconds;
-    let load = load::run(locum.address, &bench.scene.key, &job, CLIENTS, seconds).await?;
+    let load = load::run(&[locum.address], &bench.scene.key, &job, CLIENTS, seconds).await?;
     let after = (cpu(locum.pid())?, cpu_of_family(bench.postgres.postmaster)?);
     Ok(Round {
         commits,
@@ -59,7 +61,20 @@ async fn measure_round(bench: &mut Bench<'_>, locum: &Server, body: &str) -> Res
         per_second: load.per_second,
         locum_cpu_us: (after.0 - before.0) * 1e6 / load.requests,
         postgres_cpu_us: (after.1 - before.1) * 1e6 / load.requests,
+        two_nodes_per_second: two_nodes(bench, locum, &job).await?,
     })
+}
+
+/// Runs a second where a second node takes half of the clients; it is there for that alone.
+async fn two_nodes(bench: &Bench<'_>, locum: &Server, job: &Job) -> Result<f64> {
+    /// Until it has its connections and knows the key.
+    const WARM_UP_SECONDS: u64 = 1;
+    let (second, _) = Server::locum(bench.options, bench.model.address).await?;
+    let (nodes, key) = ([locum.address, second.address], &bench.scene.key);
+    load::run(&nodes[1..], key, job, CLIENTS, WARM_UP_SECONDS).await?;
+    let load = load::run(&nodes, key, job, CLIENTS, bench.options.effort.seconds).await?;
+    second.stop()?;
+    Ok(load.per_second)
 }
 
 /// The model itself and a run of it by turns: the medians of both.
@@ -119,6 +134,13 @@ fn rows(rounds: &[Round]) -> Vec<Row> {
                 typical(|round| round.locum_cpu_us),
                 typical(|round| round.postgres_cpu_us),
             ),
+        ),
+        Row::new(
+            format!("one-turn runs, {CLIENTS} clients, on two nodes: of the rate on one"),
+            Goal::Open,
+            "",
+            spread(|round| round.two_nodes_per_second / round.per_second),
+            format!("{} runs/s; all of it on one machine", typical(|round| round.two_nodes_per_second)),
         ),
         Row::new(
             "first token of a streamed run, over the model asked directly, in commits' time",

@@ -17,9 +17,11 @@ use super::{Bench, completion_body, say};
 use crate::client::{Connection, Heard};
 use crate::load::next_run;
 use crate::model::{Script, age_us};
-use crate::process::{Server, cpu};
+use crate::nginx;
+use crate::process::Server;
 use crate::report::{Goal, Row, number};
 use crate::stats::{Spread, median, p50_and_p99};
+use crate::usage::cpu;
 
 /// Streams at the pace of a model: together 1,000 tokens a second.
 const PACED: usize = 20;
@@ -58,15 +60,21 @@ struct Cost {
     p99_us: f64,
 }
 
-/// One round: the model directly, the proxy, Locum.
+/// One round: the model directly, the proxy, nginx where it is installed, Locum.
 struct Round {
     direct: Cost,
     proxy: Cost,
+    nginx: Option<Cost>,
     locum: Cost,
 }
 
 pub async fn measure(bench: &Bench<'_>, locum: &Server) -> Result<Vec<Row>> {
     let proxy = Server::ours(&["proxy", &format!("http://{}/v1", bench.model.address)])?;
+    let nginx = match &bench.options.nginx {
+        Some(nginx) => Some(nginx::start(nginx, &bench.options.scratch, bench.model.address).await?),
+        None => None,
+    };
+    let proxies = (&proxy, nginx.as_ref());
     let seconds = bench.options.effort.seconds;
     let per_second = u64::try_from(Duration::from_secs(1).as_micros() / PAUSE.as_micros())?;
     let paced = Script { tokens: seconds * per_second + 2 * MARGIN, pause: PAUSE, together: PACED };
@@ -76,13 +84,18 @@ pub async fn measure(bench: &Bench<'_>, locum: &Server) -> Result<Vec<Row>> {
     let (mut slow, mut fast) = (Vec::new(), Vec::new());
     for round in 0..bench.options.effort.rounds {
         say(&format!("tokens, round {}", round + 1));
-        slow.push(measure_round(bench, locum, &proxy, paced).await?);
-        fast.push(measure_round(bench, locum, &proxy, unpaced).await?);
+        slow.push(measure_round(bench, locum, proxies, paced).await?);
+        fast.push(measure_round(bench, locum, proxies, unpaced).await?);
     }
     Ok(rows(&slow, &fast))
 }
 
-async fn measure_round(bench: &Bench<'_>, locum: &Server, proxy: &Server, pace: Pace) -> Result<Round> {
+async fn measure_round(
+    bench: &Bench<'_>,
+    locum: &Server,
+    (proxy, nginx): (&Server, Option<&Server>),
+    pace: Pace,
+) -> Result<Round> {
     let target = |server: &Server| Target {
         address: server.address,
         key: String::new(),
@@ -99,6 +112,10 @@ async fn measure_round(bench: &Bench<'_>, locum: &Server, proxy: &Server, pace: 
     Ok(Round {
         direct: cost(target(&bench.model), pace).await?,
         proxy: cost(target(proxy), pace).await?,
+        nginx: match nginx {
+            Some(nginx) => Some(cost(target(nginx), pace).await?),
+            None => None,
+        },
         locum: cost(run, pace).await?,
     })
 }
@@ -183,11 +200,12 @@ fn rows(paced: &[Round], unpaced: &[Round]) -> Vec<Row> {
             "",
             Spread::of(paced.iter().map(latency)),
             format!(
-                "p50 (p99): Locum {} ({}) µs, proxy {} ({}) µs, directly {} ({}) µs",
+                "p50 (p99): Locum {} ({}) µs, proxy {} ({}) µs, nginx {}, directly {} ({}) µs",
                 typical(paced, |round| round.locum.p50_us),
                 typical(paced, |round| round.locum.p99_us),
                 typical(paced, |round| round.proxy.p50_us),
                 typical(paced, |round| round.proxy.p99_us),
+                of_nginx(paced, |cost| cost.p50_us),
                 typical(paced, |round| round.direct.p50_us),
                 typical(paced, |round| round.direct.p99_us),
             ),
@@ -205,6 +223,17 @@ fn cpu_row(what: String, rounds: &[Round], ratio: fn(&Round) -> f64) -> Row {
         Goal::AtMost(2.0),
         "",
         Spread::of(rounds.iter().map(ratio)),
-        format!("Locum {} µs, proxy {} µs", number(locum), number(proxy)),
+        format!(
+            "Locum {} µs, proxy {} µs, nginx {}",
+            number(locum),
+            number(proxy),
+            of_nginx(rounds, |cost| cost.cpu_us)
+        ),
     )
+}
+
+/// What nginx took, which only passes bytes on.
+fn of_nginx(rounds: &[Round], value: fn(Cost) -> f64) -> String {
+    let values: Vec<f64> = rounds.iter().filter_map(|round| round.nginx.map(value)).collect();
+    if values.is_empty() { "not installed".to_owned() } else { format!("{} µs", number(median(values))) }
 }
