@@ -131,23 +131,50 @@ impl Postgres {
         Ok(Script { path, defines })
     }
 
-    /// Runs a script in prepared statements, and returns transactions per second.
+    /// Runs a script in prepared statements, and returns transactions per second: those of so many seconds
+    /// after a first one, in which sessions begin and plan.
     pub fn bench(&mut self, script: &Script, clients: usize, seconds: u64) -> Result<f64> {
         self.runs += 1;
         // 18 digits, always.
         let first = 100_000_000_000_000_000 + u64::from(self.runs) * 1_000_000_000_000;
         let mut command = Command::new(&self.pgbench);
-        command.args(["--no-vacuum", "--protocol=prepared", "-f"]).arg(&script.path);
-        command.args([format!("--client={clients}"), format!("--time={seconds}"), format!("-Dn={first}")]);
+        command.args(["--no-vacuum", "--protocol=prepared", "--progress=1", "-f"]).arg(&script.path);
+        command.args([format!("--client={clients}"), format!("--time={}", seconds + 1)]);
+        command.arg(format!("-Dn={first}"));
         command.args(script.defines.iter().map(|(name, value)| format!("-D{name}={value}")));
         let output = command.arg(&self.url).output().context("pgbench does not run")?;
         let said = text(&output).context("pgbench")?;
-        let rate =
-            said.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench names no tps")?;
         let failed = said.lines().find_map(|line| line.strip_prefix("number of failed transactions: "));
         ensure!(failed.is_none_or(|failed| failed.starts_with("0 ")), "pgbench: failed transactions: {said}");
-        Ok(rate.split_whitespace().next().context("pgbench names no tps")?.parse()?)
+        self.await_end_of("pgbench")?;
+        later_rate(&String::from_utf8_lossy(&output.stderr)).context("pgbench tells no progress")
     }
+
+    /// Sessions end a little after their clients: what they take until then is not the next one's.
+    fn await_end_of(&self, application: &str) -> Result<()> {
+        let sessions =
+            format!("select count(*) from pg_stat_activity where application_name = '{application}'");
+        while self.sql(&sessions)? != "0" {}
+        Ok(())
+    }
+}
+
+/// Transactions per second after the first, of what pgbench says every second: `progress: 2.0 s, 5123.4 tps, …`.
+fn later_rate(progress: &str) -> Option<f64> {
+    let lines = progress.lines().filter_map(|line| {
+        let (time, rest) = line.strip_prefix("progress: ")?.split_once(" s, ")?;
+        Some((time.parse::<f64>().ok()?, rest.split_once(" tps")?.0.parse::<f64>().ok()?))
+    });
+    let mut before = 0.0;
+    let (mut seconds, mut transactions) = (0.0, 0.0);
+    for (time, rate) in lines {
+        if before > 0.5 {
+            seconds += time - before;
+            transactions += rate * (time - before);
+        }
+        before = time;
+    }
+    (seconds > 0.0).then(|| transactions / seconds)
 }
 
 fn text(output: &Output) -> Result<String> {
@@ -188,6 +215,16 @@ mod tests {
     use super::*;
 
     const QUERIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.sqlx");
+
+    #[test]
+    fn the_first_second_of_pgbench_does_not_count() {
+        let progress = "pgbench: hello
+progress: 1.0 s, 10.0 tps, lat 8.000 ms stddev 1.000, 0 failed
+progress: 2.0 s, 100.0 tps, lat 8.000 ms stddev 1.000, 0 failed
+progress: 3.0 s, 300.0 tps, lat 8.000 ms stddev 1.000, 0 failed";
+        assert_eq!(later_rate(progress), Some(200.0));
+        assert_eq!(later_rate("progress: 1.0 s, 10.0 tps, lat"), None);
+    }
 
     #[test]
     fn a_query_that_is_not_there_is_an_error() {

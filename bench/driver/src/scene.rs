@@ -16,6 +16,11 @@ const MOST_CLIENTS: usize = 128;
 const THREADS_EACH: usize = 16;
 /// Messages in each of those threads.
 const MESSAGES_EACH: u64 = 40;
+/// Runs that once were in each of pgbench's: on a database without any, PostgreSQL would read all there are.
+const RUNS_EACH: u64 = 10;
+/// In the names of the threads that Locum's clients write to, and in those of pgbench's.
+const LOCUM: &str = "bench0";
+const PGBENCH: &str = "other0";
 /// Threads with one message, for runs. Each is used in turn, so that a history stays short.
 const RUN_THREADS: u64 = 4_096;
 /// Room for the names that [`client_thread`] makes: always 18 digits.
@@ -46,7 +51,7 @@ pub struct History {
 
 /// A thread of a client's; pgbench has threads of its own to write to.
 pub fn thread(client: usize, n: u64) -> String {
-    client_thread("bench0", client, n)
+    client_thread(LOCUM, client, n)
 }
 
 /// As long as the id that Locum would have given it, and such that pgbench can make it of numbers.
@@ -91,25 +96,26 @@ impl Scene {
 
 /// Every thread that is stored, and which of them are histories of these lengths.
 fn threads(lengths: &[usize]) -> (Vec<Thread>, Vec<History>) {
-    let mut threads: Vec<Thread> =
-        (0..RUN_THREADS).map(|number| Thread { number, id: seed::thread_id(number), messages: 1 }).collect();
-    let mut add = |id: Option<String>, messages: u64| {
+    let mut threads: Vec<Thread> = (0..RUN_THREADS)
+        .map(|number| Thread { number, id: seed::thread_id(number), messages: 1, runs: 0 })
+        .collect();
+    let mut add = |id: Option<String>, messages: u64, runs: u64| {
         let number = threads.len() as u64;
         let id = id.unwrap_or_else(|| seed::thread_id(number));
-        threads.push(Thread { number, id: id.clone(), messages });
+        threads.push(Thread { number, id: id.clone(), messages, runs });
         id
     };
-    for kind in ["bench0", "other0"] {
-        for (client, n) in
-            (0..MOST_CLIENTS).flat_map(|client| (0..THREADS_EACH as u64).map(move |n| (client, n)))
-        {
-            add(Some(client_thread(kind, client, n)), MESSAGES_EACH);
+    for (kind, runs) in [(LOCUM, 0), (PGBENCH, RUNS_EACH)] {
+        for client in 0..MOST_CLIENTS {
+            for n in 0..THREADS_EACH as u64 {
+                add(Some(client_thread(kind, client, n)), MESSAGES_EACH, runs);
+            }
         }
     }
     let histories = lengths.iter().map(|&messages| {
         // Of short ones many: what is measured makes them longer.
         let count = (8_000 / messages.max(1)).clamp(1, 800);
-        let threads = (0..count).map(|_| add(None, messages as u64)).collect();
+        let threads = (0..count).map(|_| add(None, messages as u64, 0)).collect();
         History { messages, threads }
     });
     let histories = histories.collect();
@@ -129,7 +135,7 @@ fn create_message(options: &Options, postgres: &Postgres, project: &str, content
     let ord = "('0f000000000070' || :n)::uuid";
     let parameters = [
         "'msg_z' || :n || :client",
-        "'thread_other0' || :thread",
+        &format!("'thread_{PGBENCH}' || :thread"),
         ord,
         ":project",
         "now()",
@@ -152,7 +158,7 @@ fn create_message(options: &Options, postgres: &Postgres, project: &str, content
 
 /// The statement of `listMessages`.
 fn list_messages(options: &Options, postgres: &Postgres, project: &str) -> Result<Script> {
-    let parameters = ["'thread_bench0' || :thread", ":project", ":above", ":below", ":fetch"];
+    let parameters = [&format!("'thread_{LOCUM}' || :thread"), ":project", ":above", ":below", ":fetch"];
     let begins = "select id, thread_id, created_at, role, status, content";
     let ends = "from messages where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord desc limit $5";
     let statement = query(&options.queries, begins, ends, &parameters)?;

@@ -1,4 +1,4 @@
-//! Threads and messages as if Locum had made them: its ids, its sort keys, its times.
+//! Threads, messages and finished runs as if Locum had made them: its ids, its sort keys, its times.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct Thread {
     pub number: u64,
     pub id: String,
     pub messages: u64,
+    /// Finished runs.
+    pub runs: u64,
 }
 
 /// The id that a thread of this number has by default.
@@ -30,10 +32,10 @@ pub fn thread_id(number: u64) -> String {
 }
 
 /// Stores threads with their messages, each of this content, of a user and of an assistant by turns; the last
-/// is a user's.
+/// is a user's. Runs have one step each.
 pub fn store(postgres: &Postgres, project: &str, content: &str, threads: &[Thread]) -> Result<()> {
     postgres.copy("threads (id, project_id, ord, created_at, metadata, tool_resources, last_ord)", |to| {
-        for Thread { number, id, messages } in threads {
+        for Thread { number, id, messages, .. } in threads {
             let (ord, last) = (ord(*number, 0), ord(*number, *messages));
             writeln!(to, "{id}\t{project}\t{ord:032x}\t{}\t{{}}\t{{}}\t{last:032x}", moment(0))?;
         }
@@ -42,7 +44,59 @@ pub fn store(postgres: &Postgres, project: &str, content: &str, threads: &[Threa
     let columns = "id, project_id, thread_id, ord, created_at, role, status, content, attachments, metadata, completed_at";
     postgres.copy(&format!("messages ({columns})"), |to| {
         threads.iter().try_for_each(|thread| write_messages(to, project, content, thread))
+    })?;
+    let columns = "id, project_id, thread_id, assistant_id, ord, created_at, queued_at, started_at, completed_at, expires_at,
+        status, dialect, model, tools, tool_resources, metadata, truncation_strategy, tool_choice, response_format,
+        parallel_tool_calls, turns, attempt, lease_token";
+    let rest = "completed\tv2\tgpt-4o\t[]\t{}\t{}\t{\"type\":\"auto\"}\t\"auto\"\t\"auto\"\ttrue\t1\t1\t1";
+    postgres.copy(&format!("runs ({columns})"), |to| {
+        write_runs(to, threads, |run| {
+            let Ids { run, thread, ord, at, .. } = run;
+            format!(
+                "{run}\t{project}\t{thread}\t{ASSISTANT}\t{ord:032x}\t{at}\t{at}\t{at}\t{at}\t{at}\t{rest}"
+            )
+        })
+    })?;
+    let columns = "id, project_id, run_id, thread_id, assistant_id, ord, created_at, completed_at, expires_at, turn, type, status,
+        step_details, metadata";
+    postgres.copy(&format!("run_steps ({columns})"), |to| {
+        write_runs(to, threads, |run| {
+            let Ids { run, step, message, thread, ord, at } = run;
+            let details = format!(
+                "{{\"type\":\"message_creation\",\"message_creation\":{{\"message_id\":\"{message}\"}}}}"
+            );
+            let place =
+                format!("{step}\t{project}\t{run}\t{thread}\t{ASSISTANT}\t{ord:032x}\t{at}\t{at}\t{at}");
+            format!("{place}\t0\tmessage_creation\tcompleted\t{details}\t{{}}")
+        })
     })
+}
+
+/// An assistant that is gone.
+const ASSISTANT: &str = "asst_000000000000000000000000";
+
+/// A finished run of a thread, its step and its message.
+struct Ids<'a> {
+    run: String,
+    step: String,
+    message: String,
+    thread: &'a str,
+    ord: u128,
+    at: String,
+}
+
+/// A line for every run.
+fn write_runs(to: &mut dyn Write, threads: &[Thread], line: impl Fn(Ids<'_>) -> String) -> io::Result<()> {
+    for thread in threads {
+        for n in 1..=thread.runs {
+            let ord = ord(thread.number, n);
+            let id = |prefix| id_of(prefix, ord);
+            let (run, step, message) = (id("run_"), id("step_"), id("msg_"));
+            let run = Ids { run, step, message, thread: &thread.id, ord, at: moment(n) };
+            writeln!(to, "{}", line(run))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_messages(to: &mut dyn Write, project: &str, content: &str, thread: &Thread) -> io::Result<()> {

@@ -57,9 +57,16 @@ pub fn cpu(pid: u32) -> Result<f64> {
 
 /// Seconds of CPU that a process and its children have used, those that have ended included.
 pub fn cpu_of_family(pid: u32) -> Result<f64> {
-    let parent = stat(&folder(pid))?;
-    let children: f64 = children(pid)?.iter().map(|(_, child)| child.own).sum();
-    Ok(parent.own + parent.of_children + children)
+    let mut parent = stat(&folder(pid))?;
+    loop {
+        let living: f64 = children(pid)?.iter().map(|(_, child)| child.own).sum();
+        let now = stat(&folder(pid))?;
+        // A child that ended meanwhile is perhaps counted twice, or not at all.
+        if now.of_children == parent.of_children {
+            return Ok(now.own + now.of_children + living);
+        }
+        parent = now;
+    }
 }
 
 /// A meter of CPU in nanoseconds, for single requests: ticks are longer than those. It knows the threads that

@@ -67,11 +67,10 @@ async fn measure_round(bench: &mut Bench<'_>, locum: &Server, body: &str) -> Res
 
 /// Runs a second where a second node takes half of the clients; it is there for that alone.
 async fn two_nodes(bench: &Bench<'_>, locum: &Server, job: &Job) -> Result<f64> {
-    /// Until it has its connections and knows the key.
-    const WARM_UP_SECONDS: u64 = 1;
     let (second, _) = Server::locum(bench.options, bench.model.address).await?;
     let (nodes, key) = ([locum.address, second.address], &bench.scene.key);
-    load::run(&nodes[1..], key, job, CLIENTS, WARM_UP_SECONDS).await?;
+    // Until it has its connections and they their plans.
+    load::run(&nodes[1..], key, job, CLIENTS, bench.options.effort.side_seconds).await?;
     let load = load::run(&nodes, key, job, CLIENTS, bench.options.effort.seconds).await?;
     second.stop()?;
     Ok(load.per_second)
