@@ -22,8 +22,8 @@ use crate::report::{Goal, Row, count, number};
 use crate::stats::Spread;
 use crate::usage::{cpu, memory, open_files, threads};
 
-/// Runs that are read; fewer than a node executes at once by default.
-const RUNS: usize = 50;
+/// Readers of each run.
+const READERS_EACH: usize = 10;
 /// A model that says a word, and the next one when all is over.
 const SILENT: Script = Script { tokens: 2, pause: Duration::from_secs(500), together: 1 };
 /// Longer than a reader may wait for its first event, or for the end.
@@ -57,7 +57,7 @@ enum Where {
 
 pub async fn measure(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let readers = bench.options.effort.readers;
-    check_open_files(readers)?;
+    check_open_files(readers + readers / READERS_EACH)?;
     let mut rows = Vec::new();
     // Of the sessions of these servers, which do little else.
     bench.postgres.count_statements(true)?;
@@ -102,7 +102,7 @@ fn rows_of(what: &str, seen: &Seen) -> [Row; 2] {
             "",
             Spread::of([(with - without).max(0.0)]),
             format!(
-                "{} with them, {} without; {RUNS} runs; {} % of a core in Locum",
+                "{} with them, {} without; {READERS_EACH} readers of each run; {} % of a core in Locum",
                 number(with),
                 number(without),
                 number(seen.cpu * 100.0)
@@ -113,13 +113,14 @@ fn rows_of(what: &str, seen: &Seen) -> [Row; 2] {
 
 /// `None` where the server has no such route.
 async fn seen(bench: &Bench<'_>, place: Where) -> Result<Option<Seen>> {
-    let settings = [("LOCUM_MODEL_IDLE_SECONDS", "3600".to_owned())];
+    let runs = bench.options.effort.readers / READERS_EACH;
+    let settings = [("LOCUM_MODEL_IDLE_SECONDS", "3600".to_owned()), ("LOCUM_WORKERS", runs.to_string())];
     let start = || Server::locum_with(bench.options, bench.model.address, &settings);
     let (executing, _) = start().await?;
     let other = if place == Where::OtherNode { Some(start().await?.0) } else { None };
     let read = other.as_ref().unwrap_or(&executing);
 
-    let paths = begin_runs(bench, &executing).await?;
+    let paths = begin_runs(bench, &executing, runs).await?;
     let first = Connection::open(read.address, &bench.scene.key).await?;
     let status = first.status(Method::GET, &format!("{}/events", paths[0])).await?;
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
@@ -159,11 +160,11 @@ async fn seen(bench: &Bench<'_>, place: Where) -> Result<Option<Seen>> {
 }
 
 /// Creates the runs; returns their paths.
-async fn begin_runs(bench: &Bench<'_>, locum: &Server) -> Result<Vec<String>> {
+async fn begin_runs(bench: &Bench<'_>, locum: &Server, runs: usize) -> Result<Vec<String>> {
     let body = json!({ "assistant_id": bench.assistant(locum, SILENT).await? }).to_string();
     let mut connection = Connection::open(locum.address, &bench.scene.key).await?.resumable();
-    let mut paths = Vec::with_capacity(RUNS);
-    for _ in 0..RUNS {
+    let mut paths = Vec::with_capacity(runs);
+    for _ in 0..runs {
         let path = next_run();
         let run = connection.call(Method::POST, &path, body.clone().into()).await?;
         let run: Value = serde_json::from_slice(&run)?;
