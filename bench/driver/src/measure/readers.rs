@@ -27,7 +27,7 @@ const READERS_EACH: usize = 10;
 /// A model that says a word, and the next one when all is over.
 const SILENT: Script = Script { tokens: 2, pause: Duration::from_secs(500), together: 1 };
 /// Longer than a reader may wait for its first event, or for the end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Readers that connect at once.
 const OPENING: usize = 64;
 /// How long everything is left alone before it is looked at.
