@@ -19,12 +19,25 @@ mod seed;
 mod stats;
 mod usage;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 use options::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The chain of reasons, without a backtrace wherever one is asked for.
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
     match options::read(std::env::args().skip(1))? {
         Command::Measure(options) => {
             let (mut interrupt, mut terminate) =
