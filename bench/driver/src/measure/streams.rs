@@ -67,6 +67,21 @@ pub async fn measure(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let (seconds, highest) = (cpu(locum.pid())? - before, memory(locum.pid())?.highest);
     locum.stop()?;
 
+    Ok(rows(&client, heard, &Taken { idle, highest, seconds, most }))
+}
+
+/// What the server took for all of them.
+struct Taken {
+    /// MiB before, and at its highest.
+    idle: f64,
+    highest: f64,
+    /// Of CPU.
+    seconds: f64,
+    most: Most,
+}
+
+fn rows(client: &Client, heard: Vec<Result<Stream>>, taken: &Taken) -> Vec<Row> {
+    let streams = heard.len();
     let (whole, failed): (Vec<_>, Vec<_>) = heard.into_iter().partition(Result::is_ok);
     let whole: Vec<Stream> = whole.into_iter().flatten().collect();
     let what = format!("{} streamed runs at once", count(streams));
@@ -80,31 +95,31 @@ pub async fn measure(bench: &Bench<'_>) -> Result<Vec<Row>> {
             Spread::of([whole.len() as f64]),
             format!(
                 "{} tokens each, one in {} ms; all speak after {} s; a token's age p50 (p99) {} ({}) ms; Locum's CPU {} s in all",
-                script.tokens,
+                client.script.tokens,
                 PAUSE.as_millis(),
                 number(opened),
                 number(p50 / 1e3),
                 number(p99 / 1e3),
-                number(seconds),
+                number(taken.seconds),
             ),
         ),
         Row::new(
             format!("{what}: RSS at its highest"),
             Goal::AtMost(300.0),
             " MiB",
-            Spread::of([highest]),
+            Spread::of([taken.highest]),
             format!(
                 "before {} MiB; LOCUM_WORKERS={streams}; {} threads, {} open files",
-                number(idle),
-                most.threads,
-                count(most.open_files)
+                number(taken.idle),
+                taken.most.threads,
+                count(taken.most.open_files)
             ),
         ),
     ];
     if let Some(Err(error)) = failed.first() {
         rows.push(Row::not_measured(what, format!("{} failed, one so: {error:#}", failed.len())));
     }
-    Ok(rows)
+    rows
 }
 
 /// So many clients at once: what each of them heard, and the most that was seen of the server meanwhile.
