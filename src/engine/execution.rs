@@ -16,6 +16,7 @@ use super::prompt::{self, Bounds, Prompt};
 use super::tools::{self, Answer};
 use super::turn::{self, Reply};
 use super::{Engine, retry, tokens};
+use crate::error::Error;
 use crate::events::{Publisher, RunEvent, RunEventName};
 use crate::ids;
 use crate::pool::PgPool;
@@ -23,7 +24,7 @@ use crate::services::now;
 use crate::services::runs::LeasedRun;
 use crate::services::runs::ending::{self, End};
 use crate::services::runs::lease;
-use crate::services::runs::progress::{self, Hold, OpenStep, Started};
+use crate::services::runs::progress::{self, Dropped, Hold, OpenStep, Started};
 use crate::services::runs::slots::Executing;
 use crate::types::message::MessageIncompleteReason;
 use crate::types::run::{
@@ -63,17 +64,8 @@ pub async fn execute(engine: &Engine, mut leased: LeasedRun) {
     let run_id = leased.run.id.clone();
     let executing = engine.slots.executing(&run_id, leased.token);
     let asked_before = leased.events_wanted;
-    let tries = AtomicU32::new(0);
-    let started = retry::until_lapsed(engine.lease(), || {
-        let mut leased = leased.clone();
-        tries.fetch_add(1, Ordering::Relaxed);
-        async move { Ok(progress::start(&engine.db, &mut leased).await?.map(|started| (leased, started))) }
-    });
-    let Started { top, dropped } = match started.await {
-        Ok(Some((now, started))) => {
-            leased = now;
-            started
-        }
+    let (Started { top, dropped }, may_have_lost) = match start(engine, &mut leased).await {
+        Ok(Some(started)) => started,
         Ok(None) => return not_started(engine, &leased).await,
         Err(error) => {
             tracing::error!(%error, run.id = run_id, "a run could not be started; it is redone when its lease has lapsed");
@@ -83,15 +75,30 @@ pub async fn execute(engine: &Engine, mut leased: LeasedRun) {
     let publisher =
         Publisher::new(&engine.hub, &run_id, leased.token, leased.published, leased.events_wanted);
     let mut execution = Execution { engine, executing, publisher, top, leased, reply: Reply::default() };
-    // An answer that was lost may have said what was dropped.
-    if let Err(stop) =
-        execution.announce_start(dropped, tries.load(Ordering::Relaxed) > 1, asked_before).await
-    {
+    if let Err(stop) = execution.announce_start(dropped, may_have_lost, asked_before).await {
         return execution.end(stop).await;
     }
     if let Err(stop) = execution.run().await {
         execution.end(stop).await;
     }
+}
+
+/// Marks a leased run as in progress, unless it was created so; and says whether an answer that was lost may have
+/// said what was dropped.
+async fn start(engine: &Engine, leased: &mut LeasedRun) -> Result<Option<(Started, bool)>, Error> {
+    if leased.run.status == RunStatus::InProgress {
+        // Its thread has been locked ever since, and it is the newest in it.
+        return Ok(Some((Started { top: leased.ord, dropped: Dropped::default() }, false)));
+    }
+    let tries = AtomicU32::new(0);
+    let started = retry::until_lapsed(engine.lease(), || {
+        let mut leased = leased.clone();
+        tries.fetch_add(1, Ordering::Relaxed);
+        async move { Ok(progress::start(&engine.db, &mut leased).await?.map(|started| (leased, started))) }
+    });
+    let Some((now, started)) = started.await? else { return Ok(None) };
+    *leased = now;
+    Ok(Some((started, tries.load(Ordering::Relaxed) > 1)))
 }
 
 /// The run was cancelled before its worker began, or is no longer this lease's. What an earlier attempt

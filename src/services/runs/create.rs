@@ -13,7 +13,7 @@ use crate::dialect::Dialect;
 use crate::error::{Error, Invalid};
 use crate::events::{RunEvent, RunEventName, Subscription};
 use crate::ids;
-use crate::pool::PgPool;
+
 use crate::services::messages::{self, NewMessage};
 use crate::services::signals::Signal;
 use crate::services::{AsJson, assistants, threads};
@@ -54,7 +54,7 @@ pub async fn create(
     let additional = std::mem::take(&mut request.additional_messages);
     let wishes = Wishes { stream: request.stream, resumable };
     let mut leased = snapshot(context, project, dialect, thread_id, request, assistant)?;
-    check_has_prompt(&context.db, &leased, &additional).await?;
+    let needs_word = needs_word(&leased, &additional);
     if additional.iter().any(messages::names_files) {
         let mut connection = context.db.acquire().await?;
         messages::check_files(&mut connection, project, &additional).await?;
@@ -69,12 +69,15 @@ pub async fn create(
         let first = messages.first().map_or(leased.ord, |message| message.ord);
         let beginning = beginning(context, &leased.run, None, wishes);
         let slot = context.slots.try_reserve();
-        if let Some(stored) =
-            store(context, &leased, first, &messages, context.place(slot.as_ref()), wishes).await?
-        {
+        let node = context.place(slot.as_ref());
+        let place = Place { first, needs_word, node, lease: context.lease, wishes };
+        if let Some(stored) = store(context, &leased, &place, &messages).await? {
             return Ok(begin(context, leased, slot, beginning, stored));
         }
         let state = messages::thread_state(&context.db, project, thread_id).await?;
+        if needs_word && !messages::history::any_of_user(&context.db, thread_id).await? {
+            return Err(no_prompt());
+        }
         if let Some(active) = state.active_run_id {
             return Err(
                 Invalid::state(format!("Thread {thread_id} already has an active run {active}.")).into()
@@ -110,7 +113,8 @@ pub async fn create_thread_and_run(
     let beginning = beginning(context, &leased.run, Some(thread), wishes);
     let slot = context.slots.try_reserve();
     let node = context.place(slot.as_ref());
-    let inserted = insert(&mut *tx, &leased, leased.ord, node, context.lease, wishes).await?;
+    let place = Place { first: leased.ord, needs_word: false, node, lease: context.lease, wishes };
+    let inserted = insert(&mut *tx, &leased, &place).await?;
     let stored = inserted.ok_or_else(|| Error::Internal("a new thread was not free".to_owned()))?;
     tx.commit().await?;
     Ok(begin(context, leased, slot, beginning, stored))
@@ -131,7 +135,7 @@ fn begin(
     }
     let slot = slot.filter(|_| stored.is_leased);
     let is_elsewhere = slot.is_none();
-    hand_over(context, leased.clone(), slot);
+    hand_over(context, leased.begun(), slot);
     Created { run: leased.run, events: beginning.events, is_elsewhere }
 }
 
@@ -139,16 +143,14 @@ fn begin(
 async fn store(
     context: &Context,
     leased: &LeasedRun,
-    first: Uuid,
+    place: &Place<'_>,
     messages: &[NewMessage],
-    node: Option<&str>,
-    wishes: Wishes,
 ) -> Result<Option<Stored>, Error> {
     if messages.is_empty() {
-        return insert(&context.db, leased, first, node, context.lease, wishes).await;
+        return insert(&context.db, leased, place).await;
     }
     let mut tx = crate::services::begin(&context.db).await?;
-    let inserted = insert(&mut *tx, leased, first, node, context.lease, wishes).await?;
+    let inserted = insert(&mut *tx, leased, place).await?;
     if inserted.is_some() {
         messages::insert(&mut *tx, &leased.project, messages).await?;
         tx.commit().await?;
@@ -230,6 +232,15 @@ fn instructions(own: Option<String>, additional: Option<String>) -> Option<Strin
 }
 
 impl LeasedRun {
+    /// A new run as its worker gets it: in progress from its creation on. The reply to its creator alone says that it
+    /// was queued.
+    fn begun(&self) -> Self {
+        let mut begun = self.clone();
+        begun.run.status = RunStatus::InProgress;
+        begun.run.started_at = Some(begun.run.created_at);
+        begun
+    }
+
     /// Gives a run that is not stored yet another sort key, and the id that goes with it.
     fn reorder(&mut self, ord: Uuid) {
         self.ord = ord;
@@ -248,22 +259,9 @@ fn no_prompt() -> Error {
     Invalid { message: message.to_owned(), param: None, code: Some("invalid_thread") }.into()
 }
 
-/// A model needs something to answer to.
-async fn check_has_prompt(
-    db: &PgPool,
-    leased: &LeasedRun,
-    additional: &[CreateMessage],
-) -> Result<(), Error> {
-    if may_be_unprompted(leased) || additional.iter().any(|message| message.role == Role::User) {
-        return Ok(());
-    }
-    let thread_id = &leased.run.thread_id;
-    if messages::history::any_of_user(db, thread_id).await? {
-        // Whether the thread is this project's, the insert asks.
-        return Ok(());
-    }
-    threads::check_exists(db, &leased.project, thread_id).await?;
-    Err(no_prompt())
+/// Whether the thread must hold a word of a user already: a model needs something to answer to.
+fn needs_word(leased: &LeasedRun, additional: &[CreateMessage]) -> bool {
+    !may_be_unprompted(leased) && !additional.iter().any(|message| message.role == Role::User)
 }
 
 /// What became of a run that was stored.
@@ -272,17 +270,26 @@ struct Stored {
     events_wanted: i32,
 }
 
-/// Inserts the run and marks its thread busy, where the thread is free and `first`, the lowest sort key
-/// of what is added, is above all that is in it. `None` when it is not; else whether the run is leased
-/// to `node`: only when nothing waits in the queue, so that a new run overtakes none. Its events are
+/// Where a new run goes.
+struct Place<'a> {
+    /// The lowest sort key of what is added to the thread.
+    first: Uuid,
+    /// Whether it goes only where a user has said something.
+    needs_word: bool,
+    /// The node that has a slot for it, and for how long it has the lease.
+    node: Option<&'a str>,
+    lease: Duration,
+    wishes: Wishes,
+}
+
+/// Inserts the run and marks its thread busy, where the thread is free, `first` is above all that is in it, and a
+/// user has said what has to be said. `None` where that is not so; else whether the run is leased to `node`, and
+/// with that in progress: only when nothing waits in the queue, so that a new run overtakes none. Its events are
 /// written down where the client wants to come back, or to read what another node may execute.
 async fn insert(
     db: impl PgExecutor<'_>,
     leased: &LeasedRun,
-    first: Uuid,
-    node: Option<&str>,
-    lease: Duration,
-    wishes: Wishes,
+    place: &Place<'_>,
 ) -> Result<Option<Stored>, Error> {
     let run = &leased.run;
     let stored = sqlx::query_as!(
@@ -290,6 +297,7 @@ async fn insert(
         r#"with thread as (
             update threads set last_ord = $4, active_run_id = $1
             where id = $3 and project_id = $2 and active_run_id is null and last_ord < $5
+                and (not $28 or exists (select 1 from messages where thread_id = $3 and role = 'user'))
             returning id
          ),
          place as (
@@ -299,9 +307,10 @@ async fn insert(
          insert into runs (id, project_id, thread_id, ord, created_at, assistant_id, dialect, model, instructions,
             tools, tool_resources, metadata, temperature, top_p, max_prompt_tokens, max_completion_tokens,
             truncation_strategy, tool_choice, response_format, parallel_tool_calls, reasoning_effort, status,
-            expires_at, queued_at, attempt, lease_token, lease_owner, lease_until, events_wanted)
+            started_at, expires_at, queued_at, attempt, lease_token, lease_owner, lease_until, events_wanted)
          select $1, $2, thread.id, $4, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-            'queued', $24, $7, case when place.node is null then 0 else 1 end,
+            case when place.node is null then 'queued' else 'in_progress' end,
+            case when place.node is null then null else $7::timestamptz end, $24, $7, case when place.node is null then 0 else 1 end,
             case when place.node is null then 0 else 1 end, place.node,
             case when place.node is null then null else now() + make_interval(secs => $25) end,
             case when $26 or $27 and place.node is null then 1 else 0 end
@@ -311,8 +320,8 @@ async fn insert(
         leased.project,
         run.thread_id,
         leased.ord,
-        first,
-        node,
+        place.first,
+        place.node,
         run.created_at,
         run.assistant_id,
         leased.dialect.as_str(),
@@ -331,9 +340,10 @@ async fn insert(
         run.parallel_tool_calls,
         run.reasoning_effort.map(ReasoningEffort::as_str),
         leased.expires_at,
-        lease.as_secs_f64(),
-        wishes.resumable,
-        wishes.stream,
+        place.lease.as_secs_f64(),
+        place.wishes.resumable,
+        place.wishes.stream,
+        place.needs_word,
     )
     .fetch_optional(db)
     .await?;
