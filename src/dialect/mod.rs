@@ -7,6 +7,7 @@ pub mod files;
 pub mod include;
 mod json;
 pub mod requests;
+mod stored;
 pub mod tools;
 pub mod v1;
 pub mod v2;

@@ -9,9 +9,13 @@ use crate::dialect::{Dialect, InDialect, View};
 use crate::error::Error;
 use crate::services::run_events::reader::Reader;
 
+/// Bytes that most replies fit in, so that they are not moved while they grow.
+const ROOM: usize = 4 * 1024;
+
 /// A canonical object as JSON.
 pub fn json<T: View>(dialect: Dialect, object: &T) -> Result<Response, Error> {
-    let body = serde_json::to_vec(&InDialect(dialect, object))
+    let mut body = Vec::with_capacity(ROOM);
+    serde_json::to_writer(&mut body, &InDialect(dialect, object))
         .map_err(|error| Error::Internal(error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }

@@ -1,14 +1,15 @@
 //! Messages and their content.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 use super::tool::ToolKind;
 use super::{IncompleteDetails, Metadata, Patch, words};
 
-/// The `thread.message` object.
+/// The `thread.message` object. Its JSON is read, unless it is a [`StoredMessage`].
 #[derive(Debug, Clone, Serialize)]
-pub struct Message {
+pub struct Message<Content = Vec<ContentPart>, Attachments = Vec<Attachment>, Pairs = Metadata> {
     pub id: String,
     pub object: &'static str,
     #[serde(with = "time::serde::timestamp")]
@@ -23,9 +24,35 @@ pub struct Message {
     #[serde(with = "time::serde::timestamp::option")]
     pub completed_at: Option<OffsetDateTime>,
     pub role: Role,
-    pub content: Vec<ContentPart>,
-    pub attachments: Vec<Attachment>,
-    pub metadata: Metadata,
+    pub content: Content,
+    pub attachments: Attachments,
+    pub metadata: Pairs,
+}
+
+/// A message whose JSON is as it was stored, for lists: to read it and to write the same again is most of what a page
+/// costs.
+pub type StoredMessage = Message<Box<RawValue>, Box<RawValue>, Box<RawValue>>;
+
+impl StoredMessage {
+    /// Reads the JSON.
+    pub fn read(self) -> Result<Message, serde_json::Error> {
+        Ok(Message {
+            content: serde_json::from_str(self.content.get())?,
+            attachments: serde_json::from_str(self.attachments.get())?,
+            metadata: serde_json::from_str(self.metadata.get())?,
+            id: self.id,
+            object: self.object,
+            created_at: self.created_at,
+            assistant_id: self.assistant_id,
+            thread_id: self.thread_id,
+            run_id: self.run_id,
+            status: self.status,
+            incomplete_details: self.incomplete_details,
+            incomplete_at: self.incomplete_at,
+            completed_at: self.completed_at,
+            role: self.role,
+        })
+    }
 }
 
 impl Message {

@@ -7,6 +7,7 @@
 pub mod history;
 pub mod message_files;
 
+use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
@@ -18,10 +19,10 @@ use crate::ids;
 use crate::page::PageRequest;
 use crate::pool::PgPool;
 use crate::types::message::{
-    Attachment, ContentPart, CreateMessage, Message, MessageIncompleteReason, MessageStatus, ModifyMessage,
-    Role,
+    ContentPart, CreateMessage, Message, MessageIncompleteReason, MessageStatus, ModifyMessage, Role,
+    StoredMessage,
 };
-use crate::types::{Deleted, IncompleteDetails, List, Metadata};
+use crate::types::{Deleted, IncompleteDetails, List};
 
 struct Row {
     id: String,
@@ -29,9 +30,9 @@ struct Row {
     created_at: OffsetDateTime,
     role: String,
     status: String,
-    content: Json<Vec<ContentPart>>,
-    attachments: Json<Vec<Attachment>>,
-    metadata: Json<Metadata>,
+    content: Json<Box<RawValue>>,
+    attachments: Json<Box<RawValue>>,
+    metadata: Json<Box<RawValue>>,
     assistant_id: Option<String>,
     run_id: Option<String>,
     completed_at: Option<OffsetDateTime>,
@@ -43,8 +44,8 @@ macro_rules! select {
     ($head:literal, $tail:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
-            $head + r#"select id, thread_id, created_at, role, status, content as "content: Json<Vec<ContentPart>>",
-                attachments as "attachments: Json<Vec<Attachment>>", metadata as "metadata: Json<Metadata>",
+            $head + r#"select id, thread_id, created_at, role, status, content as "content: Json<Box<RawValue>>",
+                attachments as "attachments: Json<Box<RawValue>>", metadata as "metadata: Json<Box<RawValue>>",
                 assistant_id, run_id, completed_at, incomplete_at, incomplete_reason
              from "# + $tail
             $(, $argument)*
@@ -56,8 +57,17 @@ impl TryFrom<Row> for Message {
     type Error = Error;
 
     fn try_from(row: Row) -> Result<Self, Error> {
+        let message = StoredMessage::try_from(row)?.read();
+        message.map_err(|error| Error::Internal(format!("a message cannot be read: {error}")))
+    }
+}
+
+impl TryFrom<Row> for StoredMessage {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
         let reason = row.incomplete_reason.as_deref();
-        Ok(Message {
+        Ok(Self {
             id: row.id,
             object: Message::OBJECT,
             created_at: row.created_at,
@@ -312,7 +322,7 @@ pub async fn list(
     thread_id: &str,
     run_id: Option<&str>,
     request: PageRequest,
-) -> Result<List<Message>, Error> {
+) -> Result<List<StoredMessage>, Error> {
     let window = request.window();
     let rows = match (run_id, window.newest_first) {
         (None, true) => select!(
@@ -346,7 +356,7 @@ pub async fn list(
     if rows.is_empty() {
         threads::check_exists(db, project, thread_id).await?;
     }
-    let messages = rows.into_iter().map(Message::try_from).collect::<Result<Vec<_>, _>>()?;
+    let messages = rows.into_iter().map(StoredMessage::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(window.page(messages, |message| &message.id))
 }
 
