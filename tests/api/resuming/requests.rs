@@ -73,7 +73,9 @@ async fn events_of_another_project_do_not_exist() {
 #[tokio::test]
 async fn the_events_of_a_deleted_thread_are_deleted() {
     let scene = Scene::start().await;
-    scene.resumable().await.rest().await;
+    let events = scene.resumable().await.rest().await;
+    // Who is told the end from the table knows that all is in it.
+    assert_resumes_everywhere(&scene.client, &events).await;
     let count = "select count(*) from run_events";
     let db = scene.app.db().await;
     assert!(sqlx::query_scalar::<_, i64>(count).fetch_one(db).await.unwrap() > 0);
