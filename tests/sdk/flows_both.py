@@ -455,6 +455,37 @@ def stream_helper():
 
 
 @flow
+def stream_resumable():
+    """A stream with ids is read as any other, and resumed after one of them"""
+    resumable = {"Locum-Resumable": "true"}
+    with an_assistant() as assistant:
+        thread = a_thread(GREETING)
+        with beta.threads.runs.stream(
+            thread_id=thread.id, assistant_id=assistant.id, extra_headers=resumable, **TEXT_RUN
+        ) as stream:
+            events = list(stream)
+        assert_order(events, RUN_START + TEXT_STEP + RUN_COMPLETED)
+        run = stream.get_final_run()
+        assert_ended(run, turns=1)
+        names = [event.event for event in events]
+
+        # The SDK knows no such path; what it makes of the frames shows that it reads them.
+        def resumed(after):
+            return client.get(
+                f"/threads/{thread.id}/runs/{run.id}/events",
+                cast_to=object,
+                options={"params": {"after": after}, "headers": {"OpenAI-Beta": "assistants=v1" if V1 else "assistants=v2"}},
+                stream=True,
+                stream_cls=openai.Stream[object],
+            )
+
+        rest = [frame for frame in resumed("0-1").response.iter_lines() if frame.startswith("event: ")]
+        assert rest == [f"event: {name}" for name in names[1:]] + ["event: done"], rest
+        last = list(resumed("1-1"))
+        assert last and last[-1]["data"]["id"] == run.id, last
+
+
+@flow
 def stream_text_deltas():
     """The helper without a handler: text_deltas, and iteration"""
     with an_assistant() as assistant:
