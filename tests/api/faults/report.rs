@@ -83,7 +83,7 @@ fn summary(rounds: &[Round], nodes: usize, lease: Duration) -> String {
     let seeds =
         rounds.first().zip(rounds.last()).map(|(first, last)| format!("{} to {}", first.seed, last.seed));
     format!(
-        "{} rounds (seeds {}) with {nodes} nodes and leases of {} s, {:.0} minutes: {} runs in {} threads, {} turns \
+        "{} rounds (seeds {}) with {nodes} nodes and leases of {} s, {:.0} minutes when added up: {} runs in {} threads, {} turns \
          redone, {} looks at the database in the middle of it. When the faults were over, the last run ended within \
          {longest:.1} s.",
         rounds.len(),
