@@ -93,7 +93,9 @@ fn is_lost(error: &Error) -> bool {
 pub fn is_undone(error: &Error) -> bool {
     match error {
         Error::PoolTimedOut => true,
-        Error::Io(error) => matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionRefused),
+        Error::Io(error) => {
+            matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionRefused | ErrorKind::NotFound)
+        }
         Error::Database(error) => {
             error.code().is_some_and(|state| state.starts_with("57P") || state.starts_with("53"))
         }
@@ -118,7 +120,10 @@ impl managed::Manager for Connections {
                 Err(error) => error,
             };
             let is_starting = match &error {
-                Error::Io(error) => error.kind() == ErrorKind::ConnectionRefused,
+                // A socket in the file system is not there before its server is.
+                Error::Io(error) => {
+                    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)
+                }
                 Error::Database(error) => error.is_transient_in_connect_phase(),
                 _ => false,
             };
