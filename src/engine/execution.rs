@@ -5,7 +5,7 @@
 //! it is redone.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -23,7 +23,6 @@ use crate::pool::PgPool;
 use crate::services::now;
 use crate::services::runs::LeasedRun;
 use crate::services::runs::ending::{self, End};
-use crate::services::runs::lease;
 use crate::services::runs::progress::{self, Dropped, Hold, OpenStep, Started};
 use crate::services::runs::slots::Executing;
 use crate::types::message::MessageIncompleteReason;
@@ -44,7 +43,7 @@ const HALVINGS: u32 = 2;
 /// A run under way.
 pub struct Execution<'a> {
     pub engine: &'a Engine,
-    executing: Executing,
+    pub executing: Executing,
     pub publisher: Publisher,
     pub leased: LeasedRun,
     /// The highest sort key in the thread and the run.
@@ -218,74 +217,6 @@ impl Execution<'_> {
                 Err(error) => return Ok(Err(error)),
             }
         }
-    }
-
-    /// Waits for something outside, unless the run is cancelled, lost, or its time is up meanwhile.
-    async fn unless_interrupted<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Stop> {
-        tokio::pin!(waiting);
-        let expiry = tokio::time::sleep(self.time_left());
-        tokio::pin!(expiry);
-        loop {
-            tokio::select! {
-                biased;
-                () = self.executing.interrupted() => match self.stop_asked().await {
-                    Some(stop) => return Err(stop),
-                    None => continue,
-                },
-                () = &mut expiry => return Err(Stop::Expired),
-                value = &mut waiting => {
-                    if !self.executing.is_held() {
-                        self.renew_lease().await?;
-                    }
-                    return Ok(value);
-                }
-            }
-        }
-    }
-
-    /// Extends the lease where the heartbeat is late: before anything more is told of the run, it has to be this
-    /// node's still.
-    async fn renew_lease(&self) -> Result<(), Stop> {
-        let (slots, ids) = (&self.engine.slots, [self.leased.run.id.clone()]);
-        let lease = self.engine.lease();
-        let (alive, sent_at) = retry::until_lapsed(lease, async || {
-            let sent_at = Instant::now();
-            Ok((lease::extend(self.db(), slots.node(), &ids, lease).await?, sent_at))
-        })
-        .await?;
-        if alive.iter().any(|lease| lease.token == self.leased.token) {
-            slots.extended(&self.leased.run.id, self.leased.token, sent_at);
-            return Ok(());
-        }
-        Err(self.stop_asked().await.unwrap_or(Stop::Lost))
-    }
-
-    fn time_left(&self) -> Duration {
-        let left = self.leased.expires_at - time::OffsetDateTime::now_utc();
-        Duration::try_from(left).unwrap_or(Duration::ZERO)
-    }
-
-    /// Whether the engine may go on, after somebody knocked.
-    async fn stop_asked(&self) -> Option<Stop> {
-        match retry::until_lapsed(self.engine.lease(), || progress::hold(self.db(), &self.leased)).await {
-            Ok(Hold::Held { events_wanted }) => {
-                if self.publisher.is_asked_anew(events_wanted) {
-                    self.catch_up(events_wanted);
-                }
-                None
-            }
-            Ok(Hold::Cancelling) => Some(Stop::Cancelled),
-            Ok(Hold::Lost | Hold::Settled(_)) => Some(Stop::Lost),
-            Ok(Hold::Gone) => Some(Stop::Gone),
-            Err(error) => Some(error.into()),
-        }
-    }
-
-    /// Why a write of the engine did nothing.
-    pub async fn why_refused(&self) -> Stop {
-        // The lease holds, yet the write did nothing: what it changes is gone.
-        let deleted = || Stop::server_error("What the run was writing was deleted.");
-        self.stop_asked().await.unwrap_or_else(deleted)
     }
 
     /// A reply that broke off is done anew: what is stored of it goes, and a reader is told that it ended.

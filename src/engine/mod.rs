@@ -7,12 +7,13 @@
 //!
 //! [`progress::start`]: crate::services::runs::progress::start
 //!
-//! `worker` takes runs on, `execution` brings one to where it settles, `turn` records one reply of the
-//! model, `prompt` makes what the model is sent, `heartbeat` keeps the leases, `sweeper` ends what no
-//! worker is on.
+//! `worker` takes runs on, `execution` brings one to where it settles, `holding` asks whether it may go on,
+//! `turn` records one reply of the model, `prompt` makes what the model is sent, `retelling` says it again to
+//! readers that come late, `heartbeat` keeps the leases, `sweeper` ends what no worker is on.
 
 mod execution;
 mod heartbeat;
+mod holding;
 mod images;
 pub mod model;
 mod outcome;
