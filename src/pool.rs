@@ -6,7 +6,7 @@
 //! any connection has failed since it was, and when its last use was broken off.
 //!
 //! A request that gets a dead connection all the same is told to come back where it is certain that nothing of it
-//! was done ([`is_undone`]).
+//! was done (`is_undone`).
 
 use std::fmt;
 use std::io::ErrorKind;

@@ -59,9 +59,8 @@ enum Next {
 }
 
 /// Executes a leased run.
-pub async fn execute(engine: &Engine, mut leased: LeasedRun) {
+pub async fn execute(engine: &Engine, mut leased: LeasedRun, executing: Executing) {
     let run_id = leased.run.id.clone();
-    let executing = engine.slots.executing(&run_id, leased.token);
     let asked_before = leased.events_wanted;
     let (Started { top, dropped }, may_have_lost) = match start(engine, &mut leased).await {
         Ok(Some(started)) => started,

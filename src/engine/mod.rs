@@ -2,10 +2,8 @@
 //! lets the model reply turn by turn, and writes nothing without the lease.
 //!
 //! What a crash leaves is redone from the last completed step (`docs/runs.md`): turns that are stored whole are not
-//! asked again, what an interrupted turn wrote is removed by [`progress::start`] of the next attempt, and
-//! after [`lease::MAX_ATTEMPTS`] leases the run fails. Nothing needs to be done at the moment of a crash.
-//!
-//! [`progress::start`]: crate::services::runs::progress::start
+//! asked again, what an interrupted turn wrote is removed by `progress::start` of the next attempt, and
+//! after `lease::MAX_ATTEMPTS` leases the run fails. Nothing needs to be done at the moment of a crash.
 //!
 //! `worker` takes runs on, `execution` brings one to where it settles, `holding` asks whether it may go on,
 //! `turn` records one reply of the model, `prompt` makes what the model is sent, `retelling` says it again to

@@ -59,7 +59,7 @@ async fn claim(engine: &Arc<Engine>) -> Result<(), Error> {
         let claimed = runs.len();
         for run in runs {
             let Some(slot) = slots.pop() else { break };
-            spawn(engine, Assignment { run, slot });
+            spawn(engine, engine.slots.assignment(run, slot));
         }
         // What is left may wait for a slot, or for another run of its project to end.
         engine.slots.looked(claimed < reserved && engine.runs.project_runs.is_none());
@@ -75,7 +75,7 @@ fn spawn(engine: &Arc<Engine>, assignment: Assignment) {
     let tracker = engine.tracker.clone();
     let abort = engine.abort.clone();
     tracker.spawn(async move {
-        let Assignment { run, slot } = assignment;
+        let Assignment { run, slot, executing } = assignment;
         // A worker that hangs past its run's end loses the lease; its slot must come back too.
         let left = run.expires_at - time::OffsetDateTime::now_utc();
         let left =
@@ -83,7 +83,7 @@ fn spawn(engine: &Arc<Engine>, assignment: Assignment) {
         let run_id = run.run.id.clone();
         tokio::select! {
             () = abort.cancelled() => {}
-            done = tokio::time::timeout(left, execution::execute(&engine, run)) => if done.is_err() {
+            done = tokio::time::timeout(left, execution::execute(&engine, run, executing)) => if done.is_err() {
                 tracing::error!(run.id = run_id, "the worker of a run hung and was given up");
             }
         }

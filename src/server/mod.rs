@@ -2,7 +2,7 @@
 //!
 //! A client that is silent while it owes a request, or the rest of one, holds a connection for nothing,
 //! and without a bound it could hold all of them. So could one that asks and does not read the reply
-//! ([`stalled`]). While the server owes the reply it may be as silent as it likes.
+//! (`stalled`). While the server owes the reply it may be as silent as it likes.
 
 mod stalled;
 

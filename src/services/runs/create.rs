@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::beginning::Beginning;
-use super::slots::{Assignment, Slot};
+use super::slots::Slot;
 use super::{Context, LeasedRun};
 use crate::dialect::Dialect;
 use crate::error::{Error, Invalid};
@@ -367,7 +367,7 @@ fn beginning(context: &Context, run: &Run, thread: Option<Thread>, wishes: Wishe
 /// Gives a leased run to this node's engine, or tells this and the other nodes' that one waits.
 pub(super) fn hand_over(context: &Context, run: LeasedRun, slot: Option<Slot>) {
     match slot {
-        Some(slot) => context.slots.assign(Assignment { run, slot }),
+        Some(slot) => context.slots.assign(context.slots.assignment(run, slot)),
         None => {
             context.slots.wake();
             context.signals.send(Signal::Queued);

@@ -13,10 +13,12 @@ use super::LeasedRun;
 /// The right to execute a run, until it is dropped.
 pub type Slot = OwnedSemaphorePermit;
 
-/// A leased run and the slot in which it is to be executed.
+/// A leased run and the slot in which it is to be executed. It is under way from then on: who asks to cancel it need
+/// not wait until its worker begins.
 pub struct Assignment {
     pub run: LeasedRun,
     pub slot: Slot,
+    pub executing: Executing,
 }
 
 /// The workers of this node, seen from the services.
@@ -120,6 +122,12 @@ impl Slots {
         self.0.permits.is_closed()
     }
 
+    /// A run that this node has leased, under way in this slot.
+    pub fn assignment(&self, run: LeasedRun, slot: Slot) -> Assignment {
+        let executing = self.executing(&run.run.id, run.token);
+        Assignment { run, slot, executing }
+    }
+
     /// Hands over a run that is leased to this node. If the engine has stopped, the lease lapses and
     /// the run goes back to the queue.
     pub fn assign(&self, assignment: Assignment) {
@@ -161,7 +169,7 @@ impl Slots {
     }
 
     /// Registers a run as under way, until the guard is dropped.
-    pub fn executing(&self, run_id: &str, lease_token: i64) -> Executing {
+    fn executing(&self, run_id: &str, lease_token: i64) -> Executing {
         let interrupt = Arc::new(Notify::new());
         // It was leased a moment ago; the margin is that moment's.
         let held = Arc::new(Held(AtomicU64::new(self.millis(Instant::now() + self.0.lease * 4 / 5))));
