@@ -1,5 +1,7 @@
 -- The queue is read project by project, so that one with many runs does not keep the others waiting. That queued_at
--- is not null says nothing; it keeps queries that do not ask for the queue off this index.
+-- is not null says nothing; it keeps queries that do not ask for the queue off this index. Those that do say
+-- queued_at > '-infinity': PostgreSQL 17 drops `is not null` from a query where the column is declared so, and could
+-- not tell any more that the index fits.
 drop index runs_queued;
 create index runs_queued on runs (project_id, queued_at)
     where live and status = 'queued' and lease_owner is null and queued_at is not null;

@@ -96,6 +96,11 @@ impl App {
         };
 
         let (slots, assignments) = Slots::new(node.clone(), config.runs.workers, config.runs.lease_seconds);
+        if config.runs.workers == 0 && database.is_private() {
+            tracing::warn!(
+                "LOCUM_WORKERS is 0 and no other node reaches the private PostgreSQL: runs will wait until they expire"
+            );
+        }
         let (signals, gathered) = Signals::new();
         let runs = runs::Context {
             db: db.clone(),
@@ -172,13 +177,15 @@ impl App {
         if tokio::time::timeout(self.close, self.server).await.is_err() {
             tracing::warn!("connections were still open");
         }
+        // A request may have had its place before the engine stopped, and have stored its run after that.
+        let late = self.engine.release().await;
         for keeper in self.keepers {
             if keeper.await.is_err() {
                 tracing::error!("a background task had panicked");
             }
         }
         self.database.close().await;
-        Ok(result?)
+        Ok(result.and(late)?)
     }
 }
 

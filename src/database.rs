@@ -18,8 +18,8 @@ const OLDEST: i32 = 140_000;
 /// How long the start waits for a connection.
 const FIRST: Duration = Duration::from_secs(5);
 
-/// Connections of the heartbeat and the sweeper.
-const KEEPER: u32 = 2;
+/// Connections of the heartbeat, the sweeper and the claims.
+const KEEPER: u32 = 3;
 
 /// A pool, and the private cluster behind it if there is one.
 pub struct Database {

@@ -170,7 +170,7 @@ impl Error {
             Error::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_)) => true,
             Error::Database(error) => sql_state(error).is_some_and(|state| {
                 // Deadlock or serialization, shutdown, connection exceptions, too many connections.
-                ["40", "57P", "08", "53"].iter().any(|class| state.starts_with(class))
+                ["40", "57P", "08", "53", "25P03"].iter().any(|class| state.starts_with(class))
             }),
             _ => false,
         }

@@ -38,6 +38,8 @@ const SETTINGS: &str = "set enable_seqscan = off; set jit = off";
 /// PostgreSQL ends a transaction within which this node falls silent: one that is paused keeps its locks, and runs with
 /// them, from the other nodes otherwise.
 const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '5s'";
+/// What PostgreSQL says to a connection that was silent within a transaction for too long.
+const IDLE: &str = "25P03";
 /// The pause after a connection was refused, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -81,9 +83,9 @@ fn is_lost(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::Tls(_) => true,
         // Operator intervention and connection exceptions (PostgreSQL, appendix A).
-        Error::Database(error) => {
-            error.code().is_some_and(|state| state.starts_with("57P") || state.starts_with("08"))
-        }
+        Error::Database(error) => error
+            .code()
+            .is_some_and(|state| state.starts_with("57P") || state.starts_with("08") || state == IDLE),
         _ => false,
     }
 }
@@ -96,9 +98,9 @@ pub fn is_undone(error: &Error) -> bool {
         Error::Io(error) => {
             matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionRefused | ErrorKind::NotFound)
         }
-        Error::Database(error) => {
-            error.code().is_some_and(|state| state.starts_with("57P") || state.starts_with("53"))
-        }
+        Error::Database(error) => error
+            .code()
+            .is_some_and(|state| state.starts_with("57P") || state.starts_with("53") || state == IDLE),
         _ => false,
     }
 }
@@ -190,7 +192,11 @@ impl PgPool {
 
     /// A connection, as soon as one is free.
     pub async fn acquire(&self) -> Result<PoolConnection, Error> {
-        let object = self.0.get().await.map_err(|error| match error {
+        // However many idle connections turn out dead meanwhile.
+        let got = tokio::time::timeout(self.0.manager().patience, self.0.get()).await;
+        let object = got.map_err(|_| Error::PoolTimedOut)?.map_err(|error| match error {
+            // No connection could be made.
+            PoolError::Backend(Error::Io(_)) => Error::PoolTimedOut,
             PoolError::Backend(error) => error,
             PoolError::Closed => Error::PoolClosed,
             PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {

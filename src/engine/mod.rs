@@ -41,14 +41,19 @@ use crate::services::signals::{self, Signal};
 use crate::services::{files, runs};
 use model::Model;
 
+/// How long a stop tries to give runs back.
+const RELEASE: Duration = Duration::from_secs(5);
+
 /// The engine of this node.
 pub struct Engine {
     db: PgPool,
-    /// Connections of the heartbeat and the sweeper alone: a busy server must not lose its leases.
+    /// Connections of the heartbeat, the sweeper and the claims alone: a busy server must not lose its leases.
     keeper: PgPool,
     hub: Hub,
     slots: Slots,
     runs: runs::Context,
+    /// The same with the keeper's connections.
+    keeping: runs::Context,
     files: files::Context,
     model: Model,
     options: RunOptions,
@@ -74,6 +79,7 @@ impl Engine {
     ) -> Arc<Self> {
         let engine = Arc::new(Self {
             db: runs.db.clone(),
+            keeping: runs::Context { db: keeper.clone(), ..runs.clone() },
             keeper,
             hub: runs.hub.clone(),
             slots: runs.slots.clone(),
@@ -86,7 +92,8 @@ impl Engine {
             abort: CancellationToken::new(),
             tracker: TaskTracker::new(),
         });
-        engine.tracker.spawn(worker::work(Arc::clone(&engine), assignments));
+        engine.tracker.spawn(worker::receive(Arc::clone(&engine), assignments));
+        engine.tracker.spawn(worker::work(Arc::clone(&engine)));
         engine.tracker.spawn(sweeper::sweep(Arc::clone(&engine)));
         tokio::spawn(heartbeat::beat(Arc::clone(&engine)));
         engine
@@ -103,11 +110,19 @@ impl Engine {
         }
         self.abort.cancel();
         self.tracker.wait().await;
-        let released = lease::release(&self.db, self.slots.node()).await?;
+        let released = self.release().await;
         self.hub.interrupt_all(|| RunEvent::Error(ErrorBody::stopping()));
+        released
+    }
+
+    /// Gives the runs of this node back to the queue and tells the other nodes. What the database does not take within
+    /// some seconds lapses.
+    pub async fn release(&self) -> Result<(), Error> {
+        let node = self.slots.node();
+        let released = retry::until_lapsed(RELEASE, || lease::release(&self.keeper, node)).await?;
         if released > 0 {
-            signals::notify(&self.db, self.slots.node(), [Signal::Queued]).await?;
             tracing::info!(runs = released, "gave runs back to the queue");
+            retry::until_lapsed(RELEASE, || signals::notify(&self.keeper, node, [Signal::Queued])).await?;
         }
         Ok(())
     }

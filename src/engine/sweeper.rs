@@ -24,7 +24,8 @@ pub async fn sweep(engine: Arc<Engine>) {
             () = engine.stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let swept = tokio::time::timeout(engine.lease(), sweep_once(&engine)).await;
+        let swept = tokio::time::timeout(engine.lease(), sweep_once(&engine));
+        let Some(swept) = engine.stop.run_until_cancelled(swept).await else { return };
         if let Err(error) = swept.unwrap_or(Err(Error::Unavailable)) {
             tracing::warn!(%error, "the sweep failed");
         }
@@ -45,7 +46,7 @@ async fn sweep_once(engine: &Engine) -> Result<(), Error> {
             (false, false) => End::Exhausted,
         };
         // One run that cannot be ended must not keep the others from their end.
-        if let Err(error) = ending::end(&engine.runs, &run.id, end, None).await {
+        if let Err(error) = ending::end(&engine.keeping, &run.id, end, None).await {
             tracing::error!(%error, run.id, "a run could not be ended");
         }
     }

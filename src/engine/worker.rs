@@ -18,26 +18,34 @@ const POLL: Duration = Duration::from_secs(1);
 /// Runs claimed by one statement.
 const CLAIM: usize = 16;
 
-/// Works until the engine stops taking runs on.
-pub async fn work(engine: Arc<Engine>, mut assignments: UnboundedReceiver<Assignment>) {
-    loop {
-        tokio::select! {
-            () = engine.stop.cancelled() => break,
-            Some(assignment) = assignments.recv() => {
-                spawn(&engine, assignment);
-                continue;
-            }
-            () = engine.slots.woken() => {}
-            () = tokio::time::sleep(POLL) => {}
-        }
-        if let Err(error) = claim(&engine).await {
-            tracing::warn!(%error, "the queue could not be looked at");
-        }
+/// Works on what requests of this node hand over, until the engine stops. A task of its own: a claim that waits for a
+/// silent database must not keep from its worker what is leased already.
+pub async fn receive(engine: Arc<Engine>, mut assignments: UnboundedReceiver<Assignment>) {
+    while let Some(Some(assignment)) = engine.stop.run_until_cancelled(assignments.recv()).await {
+        spawn(&engine, assignment);
     }
     // What was handed over before the stop is worked on all the same.
     assignments.close();
     while let Some(assignment) = assignments.recv().await {
         spawn(&engine, assignment);
+    }
+}
+
+/// Claims until the engine stops taking runs on.
+pub async fn work(engine: Arc<Engine>) {
+    loop {
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            () = engine.slots.woken() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
+        // A connection to a machine that is gone does not fail, it is silent. What is claimed all the same lapses, or
+        // is released with what else this node holds.
+        let claimed = tokio::time::timeout(engine.lease(), claim(&engine));
+        let Some(claimed) = engine.stop.run_until_cancelled(claimed).await else { return };
+        if let Err(error) = claimed.unwrap_or(Err(Error::Unavailable)) {
+            tracing::warn!(%error, "the queue could not be looked at");
+        }
     }
 }
 
@@ -52,10 +60,10 @@ async fn claim(engine: &Arc<Engine>) -> Result<(), Error> {
         let limit = i64::try_from(reserved).unwrap_or(i64::MAX);
         // Before the look: what is queued after it sets the mark again.
         engine.slots.looked(true);
-        if !lease::any_queued(&engine.db).await? {
+        if !lease::any_queued(&engine.keeper).await? {
             return Ok(());
         }
-        let runs = lease::claim(&engine.runs, limit).await?;
+        let runs = lease::claim(&engine.keeping, limit).await?;
         let claimed = runs.len();
         for run in runs {
             let Some(slot) = slots.pop() else { break };

@@ -19,6 +19,8 @@ use crate::pool::PgPool;
 pub const CHANNEL: &str = "locum_runs";
 /// How long signals are gathered before they are sent.
 const GATHERED: Duration = Duration::from_millis(15);
+/// How long a notification may take: one that is late is worth nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of one notification; PostgreSQL takes fewer than 8,000.
 const LONGEST: usize = 7_900;
 
@@ -86,7 +88,8 @@ pub async fn announce(
         while let Ok(signal) = signals.try_recv() {
             gathered.insert(signal);
         }
-        if let Err(error) = notify(&db, &node, gathered).await {
+        let told = tokio::time::timeout(PATIENCE, notify(&db, &node, gathered)).await;
+        if let Err(error) = told.unwrap_or(Err(Error::Unavailable)) {
             tracing::warn!(%error, "the other nodes could not be told; they will find out by themselves");
         }
     }

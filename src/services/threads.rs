@@ -154,7 +154,7 @@ pub async fn delete(context: &runs::Context, project: &str, id: &str) -> Result<
         }
     };
     if let Some(run_id) = active.ok_or_else(|| not_found(id))? {
-        context.slots.interrupt(&run_id);
+        context.look(&run_id);
     }
     Ok(Deleted { id: id.to_owned(), object: "thread.deleted", deleted: true })
 }

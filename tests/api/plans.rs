@@ -65,14 +65,14 @@ async fn statements_about_one_run_go_by_its_id_and_those_about_many_by_their_own
         ),
         (
             "text, bigint",
-            "select id from runs where live and status = 'queued' and lease_owner is null and queued_at is not null and project_id = $1
+            "select id from runs where live and status = 'queued' and lease_owner is null and queued_at > '-infinity' and project_id = $1
                 order by queued_at limit $2",
             "'proj_1', 16",
             "runs_queued",
         ),
         (
             "text",
-            "select project_id from runs where live and status = 'queued' and lease_owner is null and queued_at is not null and project_id > $1
+            "select project_id from runs where live and status = 'queued' and lease_owner is null and queued_at > '-infinity' and project_id > $1
                 order by project_id limit 1",
             "'proj_1'",
             "runs_queued",

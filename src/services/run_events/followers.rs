@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sqlx::PgExecutor;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Row;
@@ -23,7 +24,7 @@ const GATHERED: Duration = Duration::from_millis(5);
 const LOOK: Duration = Duration::from_secs(1);
 const LOOKED_AT_EACH_SECOND: usize = 5_000;
 /// Runs and events of each that one statement fetches.
-const RUNS: usize = 500;
+const RUNS: usize = 100;
 const EVENTS: i64 = 64;
 
 /// The runs that readers of this node follow.
@@ -103,6 +104,13 @@ impl Followers {
         }
     }
 
+    /// A reader stands before where the run was fetched up to: somebody named an event that there is not.
+    pub fn rewind(&self, run_id: &str, to: Position) {
+        if let Some(followed) = self.runs().get_mut(run_id) {
+            followed.upto = followed.upto.min(to);
+        }
+    }
+
     /// Others may have said something that was not heard.
     pub fn missed_some(&self) {
         let runs = self.runs();
@@ -116,16 +124,23 @@ impl Followers {
 
     /// Fetches until `stop`.
     pub async fn fetch(self, db: PgPool, stop: CancellationToken) {
+        let mut next_look = Instant::now() + LOOK;
         loop {
-            let pause = LOOK.mul_f64((self.runs().len() as f64 / LOOKED_AT_EACH_SECOND as f64).max(1.0));
+            // A look that is due goes before news, which may come without end.
             let looks = tokio::select! {
+                biased;
                 () = stop.cancelled() => return self.stop(),
+                () = tokio::time::sleep_until(next_look) => true,
                 () = self.0.arrived.notified() => false,
-                () = tokio::time::sleep(pause) => true,
             };
             let run_ids: Vec<String> = if looks {
                 lock(&self.0.news).clear();
-                self.runs().keys().cloned().collect()
+                let mut runs = self.runs();
+                // Two readers that leave at the same moment may each think that the other is there still.
+                runs.retain(|_, followed| followed.news.receiver_count() > 0);
+                let pause = LOOK.mul_f64((runs.len() as f64 / LOOKED_AT_EACH_SECOND as f64).max(1.0));
+                next_look = Instant::now() + pause;
+                runs.keys().cloned().collect()
             } else {
                 tokio::time::sleep(GATHERED).await;
                 std::mem::take(&mut *lock(&self.0.news)).into_iter().collect()
@@ -199,6 +214,10 @@ impl Followers {
 impl Following {
     /// Waits for news. May be given up and called again.
     pub async fn next(&mut self) -> News {
+        // The last news there are, whoever has heard them already.
+        if self.news.borrow().outlook == Outlook::Stopping {
+            return self.news.borrow_and_update().clone();
+        }
         // The sender lives as long as somebody follows.
         if self.news.changed().await.is_err() {
             return std::future::pending().await;

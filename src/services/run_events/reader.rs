@@ -1,18 +1,19 @@
 //! Reads a run's events for one client: from memory while this node executes the run, from the table
 //! while another does or when the client came back, and made up from what is stored where both fail.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Situation;
 use super::followers::{Following, News, Outlook};
-use super::{Situation, rebuild};
+use super::rebuild::{self, Attempt};
 use crate::error::{Error, ErrorBody};
 use crate::events::{
-    Audience, Heard, Kind, MessageEventName, Position, RunEvent, StepEventName, StoredEvent, Subscription,
-    sse,
+    Audience, Heard, Kind, MessageEventName, Position, RunEvent, RunEventName, StepEventName, StoredEvent,
+    Subscription, sse,
 };
 use crate::services::runs::{self, Context};
 
@@ -44,6 +45,12 @@ pub struct Reader {
     waited: bool,
     /// The open turn is being told from its beginning.
     pub(super) catching_up: bool,
+    /// What a plain reader heard of first in that.
+    caught: HashSet<String>,
+    /// It began anew before.
+    rebuilt: bool,
+    /// The run has settled some time ago.
+    is_over: bool,
     /// The stream ends where the run waits for its client, whatever the client has done meanwhile.
     ends_at_wait: bool,
     /// What a plain reader, who is told nothing twice, knows of: steps and messages, and whether they had ended.
@@ -118,6 +125,9 @@ impl Reader {
             unsure: false,
             waited: false,
             catching_up: false,
+            caught: HashSet::new(),
+            rebuilt: false,
+            is_over: false,
             ends_at_wait: false,
             known: HashMap::new(),
             ready: VecDeque::new(),
@@ -152,6 +162,8 @@ impl Reader {
                     tracing::warn!(%error, run.id = self.run_id, "the events of a run could not be read yet");
                     tokio::time::sleep(PAUSE).await;
                     self.look = true;
+                    // What was told last may have been the end, which nobody has judged then.
+                    self.unsure = self.table.is_some();
                 }
                 Err(error) => {
                     tracing::error!(%error, run.id = self.run_id, "a stream broke");
@@ -204,11 +216,12 @@ impl Reader {
         if self.table.is_some() && position.token > self.last.token {
             self.tell_elsewhere(position).await?;
         }
-        if position <= self.last {
+        if position <= self.last || self.phase != Phase::Open {
             return Ok(());
         }
         self.last = position;
-        self.closed = false;
+        // A run that is queued has no worker under this lease; what follows is another's.
+        self.closed = self.table.is_some() && matches!(event, RunEvent::Run(RunEventName::Queued, _));
         let told = match kind {
             Kind::Event => true,
             Kind::Notice => self.audience.resumable,
@@ -226,7 +239,13 @@ impl Reader {
         loop {
             let events = super::page(&self.context.db, &self.run_id, self.last).await?;
             let last = self.last;
-            events.iter().filter(|event| event.position < before).for_each(|event| self.deliver_one(event));
+            for event in events.iter().filter(|event| event.position < before) {
+                self.deliver_one(event);
+                if event.closes && self.ends_at_wait && !is_queued(event) {
+                    self.phase = Phase::Ending;
+                    return Ok(());
+                }
+            }
             if self.last == last {
                 return Ok(());
             }
@@ -247,6 +266,9 @@ impl Reader {
                 self.look = true;
                 self.unsure = false;
                 return self.deliver(&events).await;
+            }
+            if self.is_over {
+                return self.rebuild().await;
             }
         }
         if self.unsure {
@@ -269,7 +291,12 @@ impl Reader {
     async fn take(&mut self, news: News) -> Result<(), Error> {
         match news.outlook {
             Outlook::Open => {}
-            Outlook::Over => return self.rebuild().await,
+            // The table may hold what this reader was too slow for.
+            Outlook::Over => {
+                self.is_over = true;
+                self.look = true;
+                return Ok(());
+            }
             Outlook::Gone => {
                 self.end_with(&RunEvent::Error(runs::not_found(&self.run_id).body()));
                 return Ok(());
@@ -332,7 +359,7 @@ impl Reader {
                 self.wait().await;
                 return Ok(());
             }
-            if !follows {
+            if !follows || is_abrupt && !self.goes_on_with(event).await? {
                 return self.rebuild().await;
             }
             self.waited = false;
@@ -345,16 +372,28 @@ impl Reader {
         Ok(())
     }
 
+    /// Whether nothing is missing between the last event, which did not close its lease, and the first of another: it
+    /// is in the table still, and the other begins as an attempt does whose predecessor broke off.
+    async fn goes_on_with(&self, event: &StoredEvent) -> Result<bool, Error> {
+        let is_attempt = matches!(event.kind, Kind::Notice | Kind::Retold)
+            || event.frame.starts_with("event: thread.run.in_progress\n");
+        let found = super::find(&self.context.db, &self.run_id, self.last).await?;
+        Ok(found.is_some_and(|closes| closes || is_attempt))
+    }
+
     fn deliver_one(&mut self, event: &StoredEvent) {
         self.last = event.position;
         self.closed = event.closes;
-        self.catching_up = self.catching_up && matches!(event.kind, Kind::CaughtUp | Kind::Marker);
+        self.catching_up = self.catching_up && event.kind == Kind::CaughtUp;
+        if !self.catching_up {
+            self.caught = HashSet::new();
+        }
         let resumable = self.audience.resumable;
         let told = match event.kind {
             Kind::Event => true,
             Kind::Notice => resumable,
             Kind::Retold => resumable || !self.knows(event, true),
-            Kind::CaughtUp => self.catching_up && (resumable || !self.knows(event, false)),
+            Kind::CaughtUp => self.catching_up && (resumable || self.catches(event)),
             Kind::Marker => false,
         };
         if !told {
@@ -363,14 +402,25 @@ impl Reader {
         if !resumable {
             self.note_stored(event);
         }
-        self.ready
-            .push_back(self.audience.frame(Some(event.position), event.shown(self.audience).as_bytes()));
+        // Who breaks off within the open turn begins it anew.
+        let id = if event.kind == Kind::CaughtUp { Position::REBUILT } else { event.position };
+        self.ready.push_back(self.audience.frame(Some(id), event.shown(self.audience).as_bytes()));
+    }
+
+    /// Whether a plain reader is told this of the open turn: not of what it knew before.
+    fn catches(&mut self, event: &StoredEvent) -> bool {
+        let Some((_, id)) = event.subject() else { return true };
+        if self.known.contains_key(&id) && !self.caught.contains(&id) {
+            return false;
+        }
+        self.caught.insert(id);
+        true
     }
 
     /// Whether the stream ends with this last event of a lease.
     async fn is_end(&mut self, event: &StoredEvent) -> Result<bool, Error> {
         if self.ends_at_wait {
-            return Ok(!event.frame.starts_with("event: thread.run.queued\n"));
+            return Ok(!is_queued(event));
         }
         Ok(match super::situation(&self.context.db, &self.run_id).await? {
             Some(situation) => situation.is_settled() && situation.token == event.position.token,
@@ -392,20 +442,32 @@ impl Reader {
             self.table = Some(self.context.followers.follow(&self.run_id, self.last));
         }
         let Some(table) = &mut self.table else { return Ok(()) };
-        let Some(rebuilt) =
-            rebuild::rebuild(&self.context, &self.project, &self.thread_id, &self.run_id, table).await?
-        else {
-            self.end_with(&RunEvent::Error(runs::not_found(&self.run_id).body()));
-            return Ok(());
+        let anew = std::mem::replace(&mut self.rebuilt, true);
+        let attempt =
+            rebuild::rebuild(&self.context, &self.project, &self.thread_id, &self.run_id, table, anew)
+                .await?;
+        let rebuilt = match attempt {
+            Attempt::Rebuilt(rebuilt) => rebuilt,
+            Attempt::Gone => {
+                self.end_with(&RunEvent::Error(runs::not_found(&self.run_id).body()));
+                return Ok(());
+            }
+            Attempt::Stopping => {
+                self.end_with(&RunEvent::Error(ErrorBody::stopping()));
+                return Ok(());
+            }
         };
         let events = rebuilt.events(self.audience.resumable, self.last == Position::START, &self.known);
         for event in &events {
             self.push(Some(Position::REBUILT), event);
         }
         if let Some(position) = rebuilt.position {
+            self.context.followers.rewind(&self.run_id, position);
             self.last = position;
             self.closed = false;
+            self.is_over = false;
             self.catching_up = rebuilt.is_open;
+            self.caught = HashSet::new();
             self.look = true;
         } else {
             self.phase = Phase::Ending;
@@ -477,4 +539,9 @@ impl Reader {
         };
         self.known.get(id).copied().unwrap_or(false)
     }
+}
+
+/// Whether a run waits for a worker with this last event of a lease.
+fn is_queued(event: &StoredEvent) -> bool {
+    event.frame.starts_with("event: thread.run.queued\n")
 }

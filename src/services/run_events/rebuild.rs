@@ -7,7 +7,8 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::followers::Following;
+use super::Situation;
+use super::followers::{Following, Outlook};
 use crate::error::Error;
 use crate::events::notice::StreamRebuilt;
 use crate::events::{
@@ -33,46 +34,86 @@ pub struct Rebuilt {
     pub is_open: bool,
 }
 
-/// Reads a run whole; `None` when it is gone. A worker that has it is asked to write its events down from
-/// now on, and to tell the turn that is not stored yet from its beginning.
+/// What becomes of an attempt to begin anew.
+pub enum Attempt {
+    Rebuilt(Box<Rebuilt>),
+    /// The run was deleted with its thread.
+    Gone,
+    /// This server stops.
+    Stopping,
+}
+
+/// Reads a run whole. A worker that has it is asked to write its events down from now on, and to tell the turn
+/// that is not stored yet from its beginning; `anew` where what it told others of that turn will not do.
 pub async fn rebuild(
     context: &Context,
     project: &str,
     thread_id: &str,
     run_id: &str,
     table: &mut Following,
-) -> Result<Option<Rebuilt>, Error> {
-    super::want(&context.db, run_id).await?;
-    let Some(asked) = super::situation(&context.db, run_id).await? else { return Ok(None) };
-    let mut situation = asked;
-    let marker = loop {
-        if !situation.leased {
-            break None;
+    anew: bool,
+) -> Result<Attempt, Error> {
+    loop {
+        let (situation, marker) = match ask(context, run_id, table, anew).await? {
+            Ok(answered) => answered,
+            Err(ended) => return Ok(ended),
+        };
+        let below = marker.map_or(Uuid::max(), |(_, below)| below);
+        let mut tx = crate::services::begin(&context.db).await?;
+        sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *tx).await?;
+        let read = read(&mut tx, project, thread_id, run_id, below).await?;
+        tx.commit().await?;
+        let Some((run, steps)) = read else { return Ok(Attempt::Gone) };
+        let position = match marker {
+            Some((position, _)) => Some(position),
+            None if is_settled(run.run.status) => None,
+            // A worker has taken it meanwhile, and tells what is not read here.
+            None if run.token != situation.token => continue,
+            None => Some(Position::after_lease(run.token)),
+        };
+        return Ok(Attempt::Rebuilt(Box::new(Rebuilt { run, steps, position, is_open: marker.is_some() })));
+    }
+}
+
+type Answered = (Situation, Option<(Position, Uuid)>);
+
+/// Asks the worker of a run, if there is one, and waits for its answer.
+async fn ask(
+    context: &Context,
+    run_id: &str,
+    table: &mut Following,
+    anew: bool,
+) -> Result<Result<Answered, Attempt>, Error> {
+    let Some(mut situation) = super::situation(&context.db, run_id).await? else {
+        return Ok(Err(Attempt::Gone));
+    };
+    if !anew && situation.leased && situation.wanted > 0 {
+        let told = super::marker(&context.db, run_id, situation.token, 0).await?;
+        if told.is_some() {
+            return Ok(Ok((situation, told)));
         }
-        if let Some(marker) = super::marker(&context.db, run_id, asked.token, asked.wanted).await? {
-            break Some(marker);
-        }
+    }
+    let asked = situation;
+    loop {
+        // Again and again: the lease may change hands, and what was answered may have been lost.
+        super::want(&context.db, run_id).await?;
         context.look(run_id);
-        // News or not: what was asked for may be there.
-        let _ = tokio::time::timeout(ANSWER, table.next()).await;
         match super::situation(&context.db, run_id).await? {
             Some(now) => situation = now,
-            None => return Ok(None),
+            None => return Ok(Err(Attempt::Gone)),
         }
-    };
-    let below = marker.map_or(Uuid::max(), |(_, below)| below);
-    let mut tx = crate::services::begin(&context.db).await?;
-    sqlx::query!("set transaction isolation level repeatable read, read only").execute(&mut *tx).await?;
-    let read = read(&mut tx, project, thread_id, run_id, below).await?;
-    tx.commit().await?;
-    let Some((run, steps)) = read else { return Ok(None) };
-    let settled = is_settled(run.run.status);
-    let position = match marker {
-        Some((position, _)) => Some(position),
-        None if settled => None,
-        None => Some(Position::after_lease(run.token)),
-    };
-    Ok(Some(Rebuilt { run, steps, position, is_open: marker.is_some() }))
+        if !situation.leased {
+            return Ok(Ok((situation, None)));
+        }
+        // News or not: what was asked for may be there.
+        let news = tokio::time::timeout(ANSWER, table.next()).await;
+        if news.is_ok_and(|news| news.outlook == Outlook::Stopping) {
+            return Ok(Err(Attempt::Stopping));
+        }
+        if let Some(marker) = super::marker(&context.db, run_id, asked.token, asked.wanted + 1).await? {
+            return Ok(Ok((situation, Some(marker))));
+        }
+    }
 }
 
 async fn read(

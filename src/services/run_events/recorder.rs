@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::followers::Followers;
+use crate::error::Error;
 use crate::events::{Recorder, StoredEvent};
 use crate::pool::PgPool;
 use crate::services::signals::{Signal, Signals};
@@ -17,6 +18,8 @@ const MOST: usize = 2_000;
 /// The pause after a failure, and how many failures the end of the server waits for.
 const PAUSE: Duration = Duration::from_millis(500);
 const LAST_TRIES: u32 = 3;
+/// How long a statement may take before the connection counts as dead.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes until `stop`, and then what is left.
 pub async fn record(
@@ -58,7 +61,8 @@ async fn write(
 async fn store(db: &PgPool, batch: &[StoredEvent], stop: &CancellationToken) -> bool {
     let mut failures = 0;
     loop {
-        let error = match super::insert(db, batch).await {
+        let inserted = tokio::time::timeout(PATIENCE, super::insert(db, batch)).await;
+        let error = match inserted.unwrap_or(Err(Error::Unavailable)) {
             Ok(()) => return true,
             Err(error) => error,
         };

@@ -302,7 +302,7 @@ async fn insert(
          ),
          place as (
             select $6::text as node
-            where $6 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at is not null)
+            where $6 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at > '-infinity')
          )
          insert into runs (id, project_id, thread_id, ord, created_at, assistant_id, dialect, model, instructions,
             tools, tool_resources, metadata, temperature, top_p, max_prompt_tokens, max_completion_tokens,

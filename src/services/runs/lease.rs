@@ -22,7 +22,7 @@ const CLAIMING: i64 = 0x6c6f_6375_6d72_756e;
 /// Whether a run waits for a worker.
 pub async fn any_queued(db: impl PgExecutor<'_>) -> Result<bool, Error> {
     let any = sqlx::query_scalar!(
-        r#"select exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at is not null) as "any!""#
+        r#"select exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at > '-infinity') as "any!""#
     )
     .fetch_one(db)
     .await?;
@@ -36,8 +36,20 @@ pub async fn claim(context: &Context, limit: i64) -> Result<Vec<LeasedRun>, Erro
     let mut tx = crate::services::begin(&context.db).await?;
     // In a statement of its own: what is counted below must be what the claim before this one left.
     sqlx::query!(r#"select pg_advisory_xact_lock($1) as "lock: ()""#, CLAIMING).fetch_one(&mut *tx).await?;
-    let rows = claim_rows(&mut *tx, context, limit).await?;
+    let ids = choose(&mut *tx, context, limit).await?;
     tx.commit().await?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Not within the transaction: a node that is paused while it is sent long rows would keep the lock.
+    let rows: Vec<Row> = select!(
+        "select",
+        "from runs where id = any ($1) and lease_owner = $2 order by queued_at",
+        &ids,
+        context.slots.node(),
+    )
+    .fetch_all(&context.db)
+    .await?;
     // A row that this version cannot read must not keep the others from their workers; its lease lapses.
     let readable = rows.into_iter().filter_map(|row| {
         LeasedRun::try_from(row)
@@ -47,15 +59,16 @@ pub async fn claim(context: &Context, limit: i64) -> Result<Vec<LeasedRun>, Erro
     Ok(readable.collect())
 }
 
-async fn claim_rows(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> Result<Vec<Row>, Error> {
+/// Leases the runs that are next, and returns their ids.
+async fn choose(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> Result<Vec<String>, Error> {
     let after = context.slots.last_project();
-    let rows: Vec<Row> = select!(
-        "with recursive waiting as (
+    let rows = sqlx::query!(
+        r#"with recursive waiting as (
             (select project_id from runs
-             where live and status = 'queued' and lease_owner is null and queued_at is not null order by project_id limit 1)
+             where live and status = 'queued' and lease_owner is null and queued_at > '-infinity' order by project_id limit 1)
             union all
             select (select r.project_id from runs r where r.live and r.status = 'queued' and r.lease_owner is null
-                and r.queued_at is not null and r.project_id > w.project_id order by r.project_id limit 1)
+                and r.queued_at > '-infinity' and r.project_id > w.project_id order by r.project_id limit 1)
             from waiting w where w.project_id is not null
          ),
          executed as (
@@ -67,7 +80,7 @@ async fn claim_rows(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> R
                 select id, queued_at, coalesce(executed.runs, 0) + row_number() over (order by queued_at) as place
                 from (
                     select q.id, q.queued_at from runs q
-                    where q.live and q.status = 'queued' and q.lease_owner is null and q.queued_at is not null
+                    where q.live and q.status = 'queued' and q.lease_owner is null and q.queued_at > '-infinity'
                         and q.attempt < $4 and q.project_id = waiting.project_id
                     order by q.queued_at limit greatest(0, least($2, $5 - coalesce(executed.runs, 0)))
                 ) as q
@@ -76,14 +89,13 @@ async fn claim_rows(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> R
          ),
          claimed as (
             update runs set lease_owner = $1, lease_token = lease_token + 1, attempt = attempt + 1,
-                lease_until = now() + make_interval(secs => $3)
+                lease_until = clock_timestamp() + make_interval(secs => $3)
             where id = any (array(
                 select id from runs where id = any (array(select id from chosen))
                     and status = 'queued' and lease_owner is null for update skip locked
             ))
-            returning *
-         ) select",
-        "from claimed order by queued_at",
+            returning id, project_id
+         ) select id as "id!", project_id as "project_id!" from claimed"#,
         context.slots.node(),
         limit,
         context.lease.as_secs_f64(),
@@ -97,7 +109,7 @@ async fn claim_rows(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> R
     if let Some(last) = served.max_by_key(|project| (**project <= after, *project)) {
         context.slots.set_last_project(last.clone());
     }
-    Ok(rows)
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// A lease that the heartbeat found alive.

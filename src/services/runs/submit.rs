@@ -115,7 +115,7 @@ async fn requeue(
     let row = sqlx::query!(
         r#"with place as (
             select $2::text as node
-            where $2 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at is not null)
+            where $2 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at > '-infinity')
          )
          update runs set status = 'queued', required_action = null, queued_at = $3,
             attempt = case when place.node is null then 0 else 1 end, lease_token = lease_token + 1,
