@@ -1,5 +1,6 @@
 //! Streams that a client comes back to: on the same node and on another, during the run and after it.
 
+mod boundaries;
 mod elsewhere;
 mod ids;
 mod rebuilt;
