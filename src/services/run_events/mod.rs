@@ -9,6 +9,7 @@
 //! this node executes the run and from here else; `rebuild` makes events up from messages and steps.
 
 pub mod followers;
+mod knowledge;
 pub mod reader;
 pub mod rebuild;
 pub mod recorder;

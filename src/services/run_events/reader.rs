@@ -12,8 +12,7 @@ use super::followers::{Following, News, Outlook};
 use super::rebuild::{self, Attempt};
 use crate::error::{Error, ErrorBody};
 use crate::events::{
-    Audience, Heard, Kind, MessageEventName, Position, RunEvent, RunEventName, StepEventName, StoredEvent,
-    Subscription, sse,
+    Audience, Heard, Kind, Position, RunEvent, RunEventName, StoredEvent, Subscription, sse,
 };
 use crate::services::runs::{self, Context};
 
@@ -46,7 +45,7 @@ pub struct Reader {
     /// The open turn is being told from its beginning.
     pub(super) catching_up: bool,
     /// What a plain reader heard of first in that.
-    caught: HashSet<String>,
+    pub(super) caught: HashSet<String>,
     /// It began anew before.
     rebuilt: bool,
     /// The run has settled some time ago.
@@ -407,16 +406,6 @@ impl Reader {
         self.ready.push_back(self.audience.frame(Some(id), event.shown(self.audience).as_bytes()));
     }
 
-    /// Whether a plain reader is told this of the open turn: not of what it knew before.
-    fn catches(&mut self, event: &StoredEvent) -> bool {
-        let Some((_, id)) = event.subject() else { return true };
-        if self.known.contains_key(&id) && !self.caught.contains(&id) {
-            return false;
-        }
-        self.caught.insert(id);
-        true
-    }
-
     /// Whether the stream ends with this last event of a lease.
     async fn is_end(&mut self, event: &StoredEvent) -> Result<bool, Error> {
         if self.ends_at_wait {
@@ -495,49 +484,6 @@ impl Reader {
                 self.phase = Phase::Ending;
             }
         }
-    }
-
-    fn note(&mut self, event: &RunEvent) {
-        match event {
-            RunEvent::Step(StepEventName::Created, step) => self.known.insert(step.id.clone(), false),
-            RunEvent::Step(StepEventName::Completed, step) => self.known.insert(step.id.clone(), true),
-            RunEvent::Message(MessageEventName::Created, message) => {
-                self.known.insert(message.id.clone(), false)
-            }
-            RunEvent::Message(MessageEventName::Completed, message) => {
-                self.known.insert(message.id.clone(), true)
-            }
-            _ => None,
-        };
-    }
-
-    fn note_stored(&mut self, event: &StoredEvent) {
-        let begins = |name: &str| event.frame.starts_with(&format!("event: thread.{name}\n"));
-        let ended = if begins("run.step.created") || begins("message.created") {
-            false
-        } else if begins("run.step.completed") || begins("message.completed") {
-            true
-        } else {
-            return;
-        };
-        self.known.extend(event.subject().map(|(_, id)| (id, ended)));
-    }
-
-    /// Whether what the event shows was told before, or told to its end.
-    fn knows(&self, event: &StoredEvent, to_its_end: bool) -> bool {
-        let known = event.subject().and_then(|(_, id)| self.known.get(&id).copied());
-        known.is_some_and(|ended| ended || !to_its_end)
-    }
-
-    fn knows_end(&self, event: &RunEvent) -> bool {
-        let id = match event {
-            RunEvent::Step(_, step) => &step.id,
-            RunEvent::StepDelta(delta) => &delta.id,
-            RunEvent::Message(_, message) => &message.id,
-            RunEvent::MessageDelta(delta) => &delta.id,
-            _ => return false,
-        };
-        self.known.get(id).copied().unwrap_or(false)
     }
 }
 
