@@ -3,6 +3,7 @@
 mod boundaries;
 mod elsewhere;
 mod ids;
+mod processes;
 mod rebuilt;
 mod requests;
 mod restarts;
