@@ -101,7 +101,7 @@ pub enum StepEventName {
 }
 
 impl StepEventName {
-    const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             StepEventName::Created => "thread.run.step.created",
             StepEventName::InProgress => "thread.run.step.in_progress",
@@ -123,7 +123,7 @@ pub enum MessageEventName {
 }
 
 impl MessageEventName {
-    const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             MessageEventName::Created => "thread.message.created",
             MessageEventName::InProgress => "thread.message.in_progress",

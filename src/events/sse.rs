@@ -33,7 +33,8 @@ pub fn encode(event: &RunEvent, dialect: Dialect, include: Include) -> Result<By
     }
 }
 
-fn write(name: &str, data: &impl Serialize) -> Result<Bytes, serde_json::Error> {
+/// An event of this name with this data.
+pub fn write(name: &str, data: &impl Serialize) -> Result<Bytes, serde_json::Error> {
     let mut frame = Vec::with_capacity(256);
     frame.extend_from_slice(b"event: ");
     frame.extend_from_slice(name.as_bytes());

@@ -1,59 +1,153 @@
-//! What a plain reader, who is told nothing twice, knows of its run: steps and messages, and whether it has heard their end.
+//! What a plain reader was told of the steps and messages of its run. Where they are told again, by another
+//! attempt, to who begins anew, or out of what is stored, it hears only what it has not heard.
 
-use super::reader::Reader;
-use crate::events::{MessageEventName, RunEvent, StepEventName, StoredEvent};
+use std::collections::HashMap;
 
-impl Reader {
-    pub(super) fn note(&mut self, event: &RunEvent) {
-        match event {
-            RunEvent::Step(StepEventName::Created, step) => self.known.insert(step.id.clone(), false),
-            RunEvent::Step(StepEventName::Completed, step) => self.known.insert(step.id.clone(), true),
-            RunEvent::Message(MessageEventName::Created, message) => {
-                self.known.insert(message.id.clone(), false)
-            }
-            RunEvent::Message(MessageEventName::Completed, message) => {
-                self.known.insert(message.id.clone(), true)
-            }
-            _ => None,
-        };
-    }
+use serde_json::Value;
 
-    pub(super) fn note_stored(&mut self, event: &StoredEvent) {
-        let begins = |name: &str| event.frame.starts_with(&format!("event: thread.{name}\n"));
-        let ended = if begins("run.step.created") || begins("message.created") {
-            false
-        } else if begins("run.step.completed") || begins("message.completed") {
-            true
-        } else {
-            return;
-        };
-        self.known.extend(event.subject().map(|(_, id)| (id, ended)));
-    }
+use crate::events::{ContentPartDelta, FunctionDelta, RunEvent, StepDetailsDelta, ToolCallKindDelta, sse};
 
-    /// Whether what the event shows was told before, or told to its end.
-    pub(super) fn knows(&self, event: &StoredEvent, to_its_end: bool) -> bool {
-        let known = event.subject().and_then(|(_, id)| self.known.get(&id).copied());
-        known.is_some_and(|ended| ended || !to_its_end)
-    }
+/// Each event is told once, and of each text what goes beyond the pieces that were told.
+#[derive(Default)]
+pub struct Knowledge {
+    /// The names of the events that were told of a step or message, by its id.
+    events: HashMap<String, Vec<String>>,
+    told: Pieces,
+    /// What was told again of those whose beginning was.
+    again: Pieces,
+}
 
-    pub(super) fn knows_end(&self, event: &RunEvent) -> bool {
-        let id = match event {
-            RunEvent::Step(_, step) => &step.id,
-            RunEvent::StepDelta(delta) => &delta.id,
-            RunEvent::Message(_, message) => &message.id,
-            RunEvent::MessageDelta(delta) => &delta.id,
-            _ => return false,
-        };
-        self.known.get(id).copied().unwrap_or(false)
-    }
+/// How many bytes were told of each part of a message and of the arguments of each call of a step, by its id
+/// and index; `None` before the first piece.
+#[derive(Default)]
+struct Pieces(HashMap<String, Vec<Option<usize>>>);
 
-    /// Whether a plain reader is told this of the open turn: not of what it knew before.
-    pub(super) fn catches(&mut self, event: &StoredEvent) -> bool {
-        let Some((_, id)) = event.subject() else { return true };
-        if self.known.contains_key(&id) && !self.caught.contains(&id) {
-            return false;
+impl Pieces {
+    fn of(&mut self, id: &str, index: usize) -> &mut Option<usize> {
+        if !self.0.contains_key(id) {
+            self.0.insert(id.to_owned(), Vec::new());
         }
-        self.caught.insert(id);
-        true
+        let parts = self.0.entry(id.to_owned()).or_default();
+        if parts.len() <= index {
+            parts.resize(index + 1, None);
+        }
+        &mut parts[index]
     }
+
+    fn add(&mut self, id: &str, index: usize, bytes: usize) {
+        let told = self.of(id, index);
+        *told = Some(told.unwrap_or(0) + bytes);
+    }
+}
+
+impl Knowledge {
+    /// An event is told as it happens.
+    pub fn note(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Step(name, step) => self.note_name(&step.id, name.as_str()),
+            RunEvent::Message(name, message) => self.note_name(&message.id, name.as_str()),
+            RunEvent::MessageDelta(delta) => {
+                for content in &delta.delta.content {
+                    let bytes = match &content.part {
+                        ContentPartDelta::Text { text } => text.value.len(),
+                        ContentPartDelta::Refusal { refusal, .. } => refusal.len(),
+                    };
+                    self.told.add(&delta.id, content.index, bytes);
+                }
+            }
+            RunEvent::StepDelta(delta) => {
+                let StepDetailsDelta::ToolCalls { tool_calls } = &delta.delta.step_details;
+                for call in tool_calls {
+                    let ToolCallKindDelta::Function { function } = &call.call;
+                    let bytes = match function {
+                        FunctionDelta::Begin { .. } => 0,
+                        FunctionDelta::Arguments { arguments } => arguments.len(),
+                    };
+                    self.told.add(&delta.id, call.index, bytes);
+                }
+            }
+            RunEvent::ThreadCreated(_) | RunEvent::Run(..) | RunEvent::Notice(_) | RunEvent::Error(_) => {}
+        }
+    }
+
+    /// A frame is told that was written down as it happened.
+    pub fn note_frame(&mut self, frame: &str) {
+        let Some((name, mut data)) = read(frame) else { return };
+        let Some(id) = data["id"].as_str().map(str::to_owned) else { return };
+        match piece(&mut data) {
+            Some((index, Value::String(text))) => self.told.add(&id, index, text.len()),
+            _ if is_of_part(name) => self.note_name(&id, name),
+            _ => {}
+        }
+    }
+
+    /// What has not been heard of a frame that is told again; `None` where that is nothing.
+    pub fn unheard(&mut self, frame: &str) -> Option<String> {
+        let whole = || Some(frame.to_owned());
+        let Some((name, mut data)) = read(frame).filter(|(name, _)| is_of_part(name)) else { return whole() };
+        let Some(id) = data["id"].as_str().map(str::to_owned) else { return whole() };
+        let events = self.events.get(&id).map_or(&[][..], Vec::as_slice);
+        if events.iter().any(|event| is_end(event)) {
+            return None;
+        }
+        let Some((index, Value::String(text))) = piece(&mut data) else {
+            if name.ends_with(".created") {
+                self.again.0.remove(&id);
+            }
+            if events.iter().any(|event| event == name) {
+                return None;
+            }
+            self.note_name(&id, name);
+            return whole();
+        };
+        let before = self.again.of(&id, index).unwrap_or(0);
+        self.again.add(&id, index, text.len());
+        let upto = before + text.len();
+        let told = self.told.of(&id, index);
+        let Some(heard) = told.replace(told.unwrap_or(0).max(upto)) else { return whole() };
+        if heard <= before && !text.is_empty() {
+            return whole();
+        }
+        let rest = text.get(heard - before..).filter(|rest| !rest.is_empty())?;
+        *text = rest.to_owned();
+        let frame = sse::write(name, &data).ok()?;
+        String::from_utf8(frame.into()).ok()
+    }
+
+    fn note_name(&mut self, id: &str, name: &str) {
+        if is_end(name) {
+            self.told.0.remove(id);
+            self.again.0.remove(id);
+        }
+        self.events.entry(id.to_owned()).or_default().push(name.to_owned());
+    }
+}
+
+fn read(frame: &str) -> Option<(&str, Value)> {
+    let (name, data) = frame.strip_prefix("event: ")?.split_once("\ndata: ")?;
+    Some((name, serde_json::from_str(data.trim_end()).ok()?))
+}
+
+/// Whether the event is one of a step or a message.
+fn is_of_part(name: &str) -> bool {
+    name.starts_with("thread.run.step.") || name.starts_with("thread.message.")
+}
+
+fn is_end(name: &str) -> bool {
+    let last = name.rsplit('.').next();
+    last.is_some_and(|last| ["completed", "incomplete", "failed", "cancelled", "expired"].contains(&last))
+}
+
+/// The index and the text of a piece.
+fn piece(data: &mut Value) -> Option<(usize, &mut Value)> {
+    let delta = data.get_mut("delta")?;
+    let part = match delta.get("content") {
+        Some(_) => delta.get_mut("content")?.get_mut(0)?,
+        None => delta.get_mut("step_details")?.get_mut("tool_calls")?.get_mut(0)?,
+    };
+    let index = usize::try_from(part.get("index")?.as_u64()?).ok()?;
+    let place = ["/text/value", "/refusal", "/function/arguments"]
+        .into_iter()
+        .find(|place| part.pointer(place).is_some_and(Value::is_string))?;
+    Some((index, part.pointer_mut(place)?))
 }

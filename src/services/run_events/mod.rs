@@ -224,9 +224,8 @@ pub struct Untold {
 
 impl Untold {
     /// All events of it.
-    pub fn events(&self, expires_at: time::OffsetDateTime) -> impl Iterator<Item = RunEvent> {
-        let (begin, end) = rebuild::step_events(&self.step, self.message.as_ref(), expires_at);
-        begin.into_iter().chain(end)
+    pub fn events(&self, expires_at: time::OffsetDateTime) -> Vec<RunEvent> {
+        rebuild::step_events(&self.step, self.message.as_ref(), expires_at)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads a run's events for one client: from memory while this node executes the run, from the table
 //! while another does or when the client came back, and made up from what is stored where both fail.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::Situation;
 use super::followers::{Following, News, Outlook};
+use super::knowledge::Knowledge;
 use super::rebuild::{self, Attempt};
 use crate::error::{Error, ErrorBody};
 use crate::events::{
@@ -25,15 +26,15 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// A client's stream.
 pub struct Reader {
-    pub(super) context: Context,
-    pub(super) project: Arc<str>,
-    pub(super) thread_id: String,
-    pub(super) run_id: String,
-    pub(super) audience: Audience,
+    context: Context,
+    project: Arc<str>,
+    thread_id: String,
+    run_id: String,
+    audience: Audience,
     live: Option<Subscription>,
     table: Option<Following>,
     /// The last event that was told.
-    pub(super) last: Position,
+    last: Position,
     /// It was the last of its lease.
     closed: bool,
     /// The table may hold more than was told.
@@ -43,17 +44,15 @@ pub struct Reader {
     /// It was waited for what may be on its way.
     waited: bool,
     /// The open turn is being told from its beginning.
-    pub(super) catching_up: bool,
-    /// What a plain reader heard of first in that.
-    pub(super) caught: HashSet<String>,
+    catching_up: bool,
     /// It began anew before.
     rebuilt: bool,
     /// The run has settled some time ago.
     is_over: bool,
     /// The stream ends where the run waits for its client, whatever the client has done meanwhile.
     ends_at_wait: bool,
-    /// What a plain reader, who is told nothing twice, knows of: steps and messages, and whether they had ended.
-    pub(super) known: HashMap<String, bool>,
+    /// What a plain reader, who is told nothing twice, was told.
+    knowledge: Knowledge,
     ready: VecDeque<Bytes>,
     phase: Phase,
 }
@@ -124,11 +123,10 @@ impl Reader {
             unsure: false,
             waited: false,
             catching_up: false,
-            caught: HashSet::new(),
             rebuilt: false,
             is_over: false,
             ends_at_wait: false,
-            known: HashMap::new(),
+            knowledge: Knowledge::default(),
             ready: VecDeque::new(),
             phase: Phase::Open,
         }
@@ -221,14 +219,12 @@ impl Reader {
         self.last = position;
         // A run that is queued has no worker under this lease; what follows is another's.
         self.closed = self.table.is_some() && matches!(event, RunEvent::Run(RunEventName::Queued, _));
-        let told = match kind {
-            Kind::Event => true,
-            Kind::Notice => self.audience.resumable,
-            Kind::Retold => self.audience.resumable || !self.knows_end(event),
-            Kind::Marker | Kind::CaughtUp => false,
-        };
-        if told {
-            self.push(Some(position), event);
+        match kind {
+            Kind::Event => self.push(Some(position), event),
+            Kind::Notice if !self.audience.resumable => {}
+            Kind::Notice => self.push(Some(position), event),
+            Kind::Retold => self.push_again(Some(position), event),
+            Kind::Marker | Kind::CaughtUp => {}
         }
         Ok(())
     }
@@ -384,26 +380,25 @@ impl Reader {
         self.last = event.position;
         self.closed = event.closes;
         self.catching_up = self.catching_up && event.kind == Kind::CaughtUp;
-        if !self.catching_up {
-            self.caught = HashSet::new();
-        }
         let resumable = self.audience.resumable;
-        let told = match event.kind {
-            Kind::Event => true,
-            Kind::Notice => resumable,
-            Kind::Retold => resumable || !self.knows(event, true),
-            Kind::CaughtUp => self.catching_up && (resumable || self.catches(event)),
-            Kind::Marker => false,
+        let frame = event.shown(self.audience);
+        let again = match event.kind {
+            Kind::Event => false,
+            Kind::Notice if resumable => false,
+            Kind::Retold => true,
+            Kind::CaughtUp if self.catching_up => true,
+            Kind::Notice | Kind::CaughtUp | Kind::Marker => return,
         };
-        if !told {
-            return;
+        if resumable {
+            // Who breaks off within the open turn begins it anew.
+            let id = if event.kind == Kind::CaughtUp { Position::REBUILT } else { event.position };
+            self.ready.push_back(self.audience.frame(Some(id), frame.as_bytes()));
+        } else if again {
+            self.ready.extend(self.knowledge.unheard(frame).map(Bytes::from));
+        } else {
+            self.knowledge.note_frame(frame);
+            self.ready.push_back(Bytes::copy_from_slice(frame.as_bytes()));
         }
-        if !resumable {
-            self.note_stored(event);
-        }
-        // Who breaks off within the open turn begins it anew.
-        let id = if event.kind == Kind::CaughtUp { Position::REBUILT } else { event.position };
-        self.ready.push_back(self.audience.frame(Some(id), event.shown(self.audience).as_bytes()));
     }
 
     /// Whether the stream ends with this last event of a lease.
@@ -446,9 +441,8 @@ impl Reader {
                 return Ok(());
             }
         };
-        let events = rebuilt.events(self.audience.resumable, self.last == Position::START, &self.known);
-        for event in &events {
-            self.push(Some(Position::REBUILT), event);
+        for event in &rebuilt.events(self.audience.resumable, self.last == Position::START) {
+            self.push_again(Some(Position::REBUILT), event);
         }
         if let Some(position) = rebuilt.position {
             self.context.followers.rewind(&self.run_id, position);
@@ -456,7 +450,6 @@ impl Reader {
             self.closed = false;
             self.is_over = false;
             self.catching_up = rebuilt.is_open;
-            self.caught = HashSet::new();
             self.look = true;
         } else {
             self.phase = Phase::Ending;
@@ -473,15 +466,33 @@ impl Reader {
 
     fn push(&mut self, id: Option<Position>, event: &RunEvent) {
         if !self.audience.resumable {
-            self.note(event);
+            self.knowledge.note(event);
         }
+        if let Some(frame) = self.encode(id, event) {
+            self.ready.push_back(frame);
+        }
+    }
+
+    /// Tells what was told before, unless it was to this reader.
+    fn push_again(&mut self, id: Option<Position>, event: &RunEvent) {
+        let Some(frame) = self.encode(id, event) else { return };
+        if self.audience.resumable {
+            self.ready.push_back(frame);
+        } else {
+            let unheard = self.knowledge.unheard(&String::from_utf8_lossy(&frame));
+            self.ready.extend(unheard.map(Bytes::from));
+        }
+    }
+
+    fn encode(&mut self, id: Option<Position>, event: &RunEvent) -> Option<Bytes> {
         match self.audience.encode(id, event) {
-            Ok(frame) => self.ready.push_back(frame),
+            Ok(frame) => Some(frame),
             Err(error) => {
                 tracing::error!(%error, run.id = self.run_id, "an event could not be written");
                 let error = RunEvent::Error(ErrorBody::server_error());
                 self.ready.extend(self.audience.encode(None, &error).ok());
                 self.phase = Phase::Ending;
+                None
             }
         }
     }

@@ -148,9 +148,8 @@ fn is_settled(status: RunStatus) -> bool {
 }
 
 impl Rebuilt {
-    /// The events that tell it. A plain reader is not told what it knows: steps and messages by their ids,
-    /// with whether they were told to their end.
-    pub fn events(&self, resumable: bool, from_start: bool, known: &HashMap<String, bool>) -> Vec<RunEvent> {
+    /// The events that tell it.
+    pub fn events(&self, resumable: bool, from_start: bool) -> Vec<RunEvent> {
         let run = &self.run.run;
         let mut events = Vec::new();
         if resumable {
@@ -166,12 +165,7 @@ impl Rebuilt {
             events.extend(names.map(|name| RunEvent::run(name, self.run_as(name))));
         }
         for (step, message) in &self.steps {
-            let (begin, end) = step_events(step, message.as_ref(), self.run.expires_at);
-            match known.get(&step.id).filter(|_| !resumable) {
-                Some(true) => {}
-                Some(false) => events.extend(end),
-                None => events.extend(begin.into_iter().chain(end)),
-            }
+            events.extend(step_events(step, message.as_ref(), self.run.expires_at));
         }
         // A run that waits in the queue for its next turn was queued again.
         let is_queued_again = !self.is_open && !self.steps.is_empty();
@@ -201,44 +195,41 @@ impl Rebuilt {
     }
 }
 
-/// The events of a step: those up to its last piece, and its end.
+/// All events of a step, and those of its message.
 pub fn step_events(
     step: &RunStep,
     message: Option<&Message>,
     expires_at: time::OffsetDateTime,
-) -> (Vec<RunEvent>, Vec<RunEvent>) {
-    let (mut begin, mut end) = (Vec::new(), Vec::new());
-    let opened = opened(step, expires_at);
-    begin.extend(
-        [StepEventName::Created, StepEventName::InProgress].map(|name| RunEvent::step(name, opened.clone())),
+) -> Vec<RunEvent> {
+    let mut events = Vec::new();
+    let begun = opened(step, expires_at);
+    events.extend(
+        [StepEventName::Created, StepEventName::InProgress].map(|name| RunEvent::step(name, begun.clone())),
     );
     if let Some(message) = message {
-        let opened = opened_message(message);
-        begin.extend(
+        let begun = opened_message(message);
+        events.extend(
             [MessageEventName::Created, MessageEventName::InProgress]
-                .map(|name| RunEvent::message(name, opened.clone())),
+                .map(|name| RunEvent::message(name, begun.clone())),
         );
-        begin.extend(message_pieces(message));
-        match message.status {
-            MessageStatus::Completed => {
-                end.push(RunEvent::message(MessageEventName::Completed, message.clone()))
-            }
-            MessageStatus::Incomplete => {
-                end.push(RunEvent::message(MessageEventName::Incomplete, message.clone()))
-            }
-            MessageStatus::InProgress => {}
-        }
+        events.extend(message_pieces(message));
+        let end = match message.status {
+            MessageStatus::Completed => Some(MessageEventName::Completed),
+            MessageStatus::Incomplete => Some(MessageEventName::Incomplete),
+            MessageStatus::InProgress => None,
+        };
+        events.extend(end.map(|name| RunEvent::message(name, message.clone())));
     }
-    begin.extend(call_pieces(step));
-    let name = match step.status {
-        RunStepStatus::Completed => StepEventName::Completed,
-        RunStepStatus::Cancelled => StepEventName::Cancelled,
-        RunStepStatus::Expired => StepEventName::Expired,
-        RunStepStatus::Failed => StepEventName::Failed,
-        RunStepStatus::InProgress => return (begin, end),
+    events.extend(call_pieces(step));
+    let end = match step.status {
+        RunStepStatus::Completed => Some(StepEventName::Completed),
+        RunStepStatus::Cancelled => Some(StepEventName::Cancelled),
+        RunStepStatus::Expired => Some(StepEventName::Expired),
+        RunStepStatus::Failed => Some(StepEventName::Failed),
+        RunStepStatus::InProgress => None,
     };
-    end.push(RunEvent::step(name, step.clone()));
-    (begin, end)
+    events.extend(end.map(|name| RunEvent::step(name, step.clone())));
+    events
 }
 
 /// A step as it was when it began.

@@ -3,6 +3,7 @@
 mod boundaries;
 mod elsewhere;
 mod ids;
+mod missing;
 mod processes;
 mod rebuilt;
 mod requests;
