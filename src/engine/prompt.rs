@@ -22,8 +22,8 @@ use crate::types::run::{Run, TruncationKind};
 use crate::types::run_step::{StepDetails, ToolCall, ToolCallKind};
 use crate::types::tool::ResponseFormat;
 
-/// Messages of the history read at once.
-const PAGE: i64 = 50;
+/// Messages of the history read at once: what fills a small window.
+const PAGE: i64 = 100;
 /// What the model is told where there is nothing else to tell it: a run of v1 on an empty thread, or one
 /// whose messages were deleted. No model answers to an empty prompt.
 const NO_INSTRUCTIONS: &str = "You are a helpful assistant.";
@@ -42,7 +42,7 @@ pub struct Prompt {
 impl Prompt {
     /// Tokens of the history, counted: what to halve when the upstream finds the prompt too long.
     pub fn history_tokens(&self) -> i64 {
-        self.history.iter().map(|message| tokens::of_content(&message.content, tokens::count)).sum()
+        self.history.iter().map(tokens::of_message).sum()
     }
 }
 
@@ -127,15 +127,16 @@ async fn read_history(
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut kept: Vec<HistoryMessage> = Vec::new();
     let mut below = Uuid::max();
-    'pages: loop {
-        let page = history::page(db, &run.thread_id, &run.id, below, PAGE).await?;
-        let is_last = page.len() < usize::try_from(PAGE).unwrap_or(0);
+    'pages: while kept.len() < most {
+        let limit = PAGE.min(i64::try_from(most - kept.len()).unwrap_or(i64::MAX));
+        let page = history::page(db, &run.thread_id, &run.id, below, limit).await?;
+        let is_last = page.len() < usize::try_from(limit).unwrap_or(0);
         for message in page {
             below = message.ord;
             if message.content.is_empty() {
                 continue;
             }
-            if kept.len() >= most || !budget.takes(&message, &kept) {
+            if !budget.takes(&message, &kept) {
                 break 'pages;
             }
             kept.push(message);
@@ -156,13 +157,11 @@ async fn read_history(
 /// Whether a prompt takes more tokens than this. What stands beside the history and the newest message of
 /// the user are never cut, so it may.
 fn exceeds(most: i64, fixed: &[String], history: &[HistoryMessage]) -> bool {
-    let tokens = |measure: fn(&str) -> i64| {
-        let fixed = fixed.iter().map(|text| measure(text)).sum::<i64>();
-        let history =
-            history.iter().map(|message| tokens::of_content(&message.content, measure)).sum::<i64>();
-        tokens::PER_MESSAGE + fixed + history
-    };
-    tokens(tokens::at_most) > most && tokens(tokens::count) > most
+    let fixed_tokens =
+        |measure: fn(&str) -> i64| tokens::PER_MESSAGE + fixed.iter().map(|text| measure(text)).sum::<i64>();
+    let bounds = history.iter().map(|message| tokens::of_content(&message.content, tokens::at_most));
+    fixed_tokens(tokens::at_most) + bounds.sum::<i64>() > most
+        && fixed_tokens(tokens::count) + history.iter().map(tokens::of_message).sum::<i64>() > most
 }
 
 /// What the prompt may cost. Lengths in bytes bound the tokens from above, so that nothing is counted
@@ -201,9 +200,9 @@ impl Budget {
             self.exact = true;
             self.fixed =
                 tokens::PER_MESSAGE + self.fixed_texts.iter().map(|text| tokens::count(text)).sum::<i64>();
-            self.used = kept.iter().map(|message| tokens::of_content(&message.content, tokens::count)).sum();
+            self.used = kept.iter().map(tokens::of_message).sum();
         }
-        self.used += tokens::of_content(&message.content, tokens::count);
+        self.used += tokens::of_message(message);
         self.fits(self.used)
     }
 

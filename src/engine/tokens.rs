@@ -1,6 +1,12 @@
 //! Counting tokens, for budgets and where an upstream reports no usage. The vocabulary is that of
 //! OpenAI's newer models; for others the count is an estimate.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use crate::services::messages::history::HistoryMessage;
 use crate::types::message::{ContentPart, ImageDetail};
 
 /// Tokens around a message: its role and delimiters.
@@ -12,6 +18,28 @@ const LOW_IMAGE: i64 = 85;
 /// Tokens of a text, exactly.
 pub fn count(text: &str) -> i64 {
     i64::try_from(bpe_openai::o200k_base().count(text)).unwrap_or(i64::MAX)
+}
+
+/// Counted messages, by their sort keys: a thread's history is counted for each of its runs, and what was said does
+/// not change.
+static COUNTED: Mutex<Option<HashMap<Uuid, i64>>> = Mutex::new(None);
+/// Messages whose count is kept, some 40 bytes each.
+const KEPT: usize = 65_536;
+
+/// Tokens of a message of the history, exactly.
+pub fn of_message(message: &HistoryMessage) -> i64 {
+    let counted = || COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(tokens) = counted().as_ref().and_then(|counted| counted.get(&message.ord).copied()) {
+        return tokens;
+    }
+    let tokens = of_content(&message.content, count);
+    let mut counted = counted();
+    let counted = counted.get_or_insert_default();
+    if counted.len() >= KEPT {
+        counted.clear();
+    }
+    counted.insert(message.ord, tokens);
+    tokens
 }
 
 /// Tokens of a text at most: no token is shorter than a byte. Costs nothing.
