@@ -16,6 +16,7 @@ use crate::database::{self, Database, Purpose};
 use crate::engine::Engine;
 use crate::engine::model::Model;
 use crate::events::Hub;
+use crate::ingestion::{self, Ingestion, Knock};
 use crate::listener::{self, Heard, Listener};
 use crate::pool::PgPool;
 use crate::services::run_events::followers::Followers;
@@ -23,9 +24,9 @@ use crate::services::run_events::recorder;
 use crate::services::runs::lease;
 use crate::services::runs::slots::Slots;
 use crate::services::signals::{self, Signal, Signals};
-use crate::services::{files, keys, runs};
+use crate::services::{files, keys, runs, vector_stores};
 use crate::state::{self, AppState};
-use crate::{ids, janitor, routes, server};
+use crate::{ids, janitor, retrieval, routes, server};
 
 /// A running server.
 pub struct App {
@@ -34,6 +35,7 @@ pub struct App {
     pub first_key: Option<String>,
     database: Database,
     engine: Arc<Engine>,
+    ingestion: Arc<Ingestion>,
     patience: Duration,
     /// How long open connections may take to end after the runs have.
     close: Duration,
@@ -84,6 +86,7 @@ impl App {
         if database.is_private() {
             // Whatever is leased was leased by an earlier life of this server.
             lease::lapse_all(&db).await?;
+            ingestion::queue::lapse_all(&db).await?;
         }
         let project = keys::ensure_project(&db, keys::DEFAULT_PROJECT).await?;
         let node = ids::random("node_", 12);
@@ -124,6 +127,16 @@ impl App {
             assignments,
         );
 
+        let knock = Knock::default();
+        let ingestion = Ingestion::start(
+            db.clone(),
+            files.clone(),
+            &runs.slots.node().to_owned(),
+            config.runs.lease_seconds,
+            config.files.ingestion_workers,
+            knock.clone(),
+        );
+
         let stop = CancellationToken::new();
         let keepers = vec![
             tokio::spawn(ear.work(
@@ -144,6 +157,8 @@ impl App {
             )),
         ];
         let state = AppState::new(state::Inner {
+            vector_stores: vector_stores::Context { db: db.clone(), knock },
+            retrieval: retrieval::Context { db: db.clone() },
             db,
             auth,
             runs,
@@ -153,7 +168,7 @@ impl App {
         let router = routes::router(state, &config.http.cors_origins);
         let address = listener.local_addr().map_err(Error::Serve)?;
         let server = tokio::spawn(server::serve(listener, router, config.http.client_seconds, stop.clone()));
-        Ok(Parts { address, first_key, engine, stop, server, keepers })
+        Ok(Parts { address, first_key, engine, ingestion, stop, server, keepers })
     }
 
     /// Waits for what the server cannot go on without: its HTTP side, or the private database. Whoever
@@ -172,7 +187,7 @@ impl App {
     /// Stops in order: no new run is taken on, runs under way may finish for `LOCUM_SHUTDOWN_SECONDS`,
     /// the rest goes back to the queue; then connections end, and the private database.
     pub async fn stop(self) -> Result<(), Error> {
-        let result = self.engine.stop(self.patience).await;
+        let (result, ()) = tokio::join!(self.engine.stop(self.patience), self.ingestion.stop());
         self.stop.cancel();
         if tokio::time::timeout(self.close, self.server).await.is_err() {
             tracing::warn!("connections were still open");
@@ -218,6 +233,7 @@ struct Parts {
     address: SocketAddr,
     first_key: Option<String>,
     engine: Arc<Engine>,
+    ingestion: Arc<Ingestion>,
     stop: CancellationToken,
     server: JoinHandle<()>,
     keepers: Vec<JoinHandle<()>>,
@@ -230,6 +246,7 @@ impl Parts {
             first_key: self.first_key,
             database,
             engine: self.engine,
+            ingestion: self.ingestion,
             patience: config.http.shutdown_seconds,
             close: config.http.close_seconds,
             stop: self.stop,

@@ -79,6 +79,10 @@ pub struct FileOptions {
     /// Bytes of a file at most.
     #[arg(long, env = "LOCUM_FILE_BYTES", value_name = "BYTES", default_value_t = 512 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(1..))]
     pub file_bytes: u64,
+
+    /// Files of vector stores that are made searchable here at once; 0 leaves them to other nodes
+    #[arg(long, env = "LOCUM_INGESTION_WORKERS", value_name = "N", default_value_t = 2, value_parser = RangedU64ValueParser::<usize>::new().range(..=64))]
+    pub ingestion_workers: usize,
 }
 
 #[derive(Debug, Clone, Args)]

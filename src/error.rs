@@ -27,6 +27,12 @@ pub enum Error {
     /// 404: the file does not exist, or it is another project's.
     #[error("No such File object: {id}")]
     NoSuchFile { id: String },
+    /// 404: files that do not exist, or are another project's.
+    #[error("Files [{ids}] were not found")]
+    FilesNotFound { ids: String },
+    /// 404: the file is not in this store.
+    #[error("No file found with id '{file_id}' in vector store '{store_id}'.")]
+    NotInVectorStore { store_id: String, file_id: String },
     /// 404: no such route.
     #[error("Invalid URL ({method} {path})")]
     UnknownUrl { method: String, path: String },
@@ -151,9 +157,11 @@ impl Error {
         match self {
             Error::Invalid(_) => StatusCode::BAD_REQUEST,
             Error::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            Error::NotFound { .. } | Error::NoSuchFile { .. } | Error::UnknownUrl { .. } => {
-                StatusCode::NOT_FOUND
-            }
+            Error::NotFound { .. }
+            | Error::NoSuchFile { .. }
+            | Error::FilesNotFound { .. }
+            | Error::NotInVectorStore { .. }
+            | Error::UnknownUrl { .. } => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pool::PgPool;
 use crate::services::files::{Context, janitor};
-use crate::services::run_events;
+use crate::services::{run_events, vector_stores};
 
 /// How often to look unasked: what other nodes or earlier lives left over, and what expires.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -24,6 +24,15 @@ pub async fn work(context: Context, stop: CancellationToken) {
             Ok(0) => {}
             Ok(blobs) => tracing::info!(blobs, "removed what is no file"),
             Err(error) => tracing::warn!(%error, "the janitor could not sweep"),
+        }
+        let cleared = tokio::select! {
+            () = stop.cancelled() => return,
+            cleared = vector_stores::clearing::sweep(&context.db) => cleared,
+        };
+        match cleared {
+            Ok(0) => {}
+            Ok(chunks) => tracing::info!(chunks, "removed what deleted files had left in vector stores"),
+            Err(error) => tracing::warn!(%error, "deleted files could not be cleared out of vector stores"),
         }
         tokio::select! {
             () = stop.cancelled() => return,

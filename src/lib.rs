@@ -29,6 +29,8 @@ pub mod error;
 pub mod events;
 /// Ids, their order, and what they say of time.
 pub mod ids;
+/// Making the files of vector stores searchable.
+pub mod ingestion;
 /// Removing what is no file.
 pub mod janitor;
 /// Hearing of the other nodes.
@@ -39,6 +41,8 @@ pub mod page;
 pub mod pool;
 /// The private PostgreSQL of the embedded default.
 pub mod postgres;
+/// Finding pieces of files.
+pub mod retrieval;
 /// HTTP, a file per resource.
 pub mod routes;
 /// HTTP connections.

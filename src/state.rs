@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::auth::Authenticator;
 use crate::dialect::Dialect;
 use crate::pool::PgPool;
-use crate::services::{files, runs};
+use crate::retrieval;
+use crate::services::{files, runs, vector_stores};
 
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub struct Inner {
     pub auth: Authenticator,
     pub runs: runs::Context,
     pub files: files::Context,
+    pub vector_stores: vector_stores::Context,
+    pub retrieval: retrieval::Context,
     /// The contract of requests without an `OpenAI-Beta` header.
     pub default_dialect: Dialect,
 }

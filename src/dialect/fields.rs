@@ -115,6 +115,17 @@ impl Fields {
         }
     }
 
+    /// Whether there is a field of this name.
+    pub fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
+    /// The same fields, of an object that both contracts show as v2 does.
+    pub fn in_v2(mut self) -> Self {
+        self.dialect = Dialect::V2;
+        self
+    }
+
     /// Takes a field and forgets it.
     pub fn ignore(&mut self, key: &str) {
         self.map.shift_remove(key);

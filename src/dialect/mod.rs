@@ -11,6 +11,7 @@ mod stored;
 pub mod tools;
 pub mod v1;
 pub mod v2;
+pub mod vector_stores;
 
 use std::collections::HashMap;
 

@@ -15,6 +15,7 @@ mod run_steps;
 mod runs;
 mod threads;
 mod uploads;
+mod vector_stores;
 
 use std::time::Instant;
 
@@ -40,6 +41,7 @@ pub fn router(state: AppState, cors_origins: &[String]) -> Router {
         .merge(assistant_files::router())
         .merge(files::router())
         .merge(uploads::router())
+        .merge(vector_stores::router())
         .merge(threads::router())
         .merge(messages::router())
         .merge(message_files::router())

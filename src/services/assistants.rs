@@ -1,10 +1,10 @@
 //! Assistants.
 
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
-use super::{AsJson, assistant_files, files, known, now};
+use super::{AsJson, assistant_files, files, known, now, vector_stores};
 use crate::error::{Error, Invalid};
 use crate::ids;
 use crate::page::PageRequest;
@@ -79,7 +79,9 @@ pub fn not_found(id: &str) -> Error {
 /// `createAssistant`.
 pub async fn create(db: &PgPool, project: &str, request: CreateAssistant) -> Result<Assistant, Error> {
     check_names(&request.tools)?;
-    check_resources(db, project, &request.tool_resources).await?;
+    let mut connection = db.acquire().await?;
+    check_resources(&mut connection, project, &request.tool_resources).await?;
+    connection.done();
     let ord = ids::new_ord();
     let assistant = Assistant {
         id: ids::id_of(Assistant::PREFIX, ord),
@@ -193,7 +195,7 @@ pub async fn modify(
     request.response_format.apply_or_default(&mut assistant.response_format);
     request.reasoning_effort.apply(&mut assistant.reasoning_effort);
     let before = assistant.tool_resources.file_ids().to_vec();
-    super::apply_resources(&mut *tx, project, request.tool_resources, &mut assistant.tool_resources).await?;
+    super::apply_resources(&mut tx, project, request.tool_resources, &mut assistant.tool_resources).await?;
     assistant_files::note(&mut file_times, &before, assistant.tool_resources.file_ids(), now());
     check_names(&assistant.tools)?;
     sqlx::query!(
@@ -249,11 +251,11 @@ pub fn check_names(tools: &[Tool]) -> Result<(), Invalid> {
 
 /// Checks that what `tool_resources` names exists.
 pub async fn check_resources(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     project: &str,
     resources: &ToolResources,
 ) -> Result<(), Error> {
-    files::check_exist(db, project, resources.file_ids().iter().map(String::as_str)).await?;
+    files::check_exist(&mut *db, project, resources.file_ids().iter().map(String::as_str)).await?;
     let stores = resources.file_search.iter().flat_map(|search| &search.vector_store_ids);
-    files::check_vector_stores_exist(stores.map(String::as_str))
+    vector_stores::check_named(db, project, stores).await
 }

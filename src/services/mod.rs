@@ -13,9 +13,10 @@ pub mod runs;
 pub mod signals;
 pub mod threads;
 pub mod uploads;
+pub mod vector_stores;
 
 use serde::Serialize;
-use sqlx::PgExecutor;
+use sqlx::PgConnection;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
@@ -64,7 +65,7 @@ fn known<T>(column: &'static str, word: &str, from_word: fn(&str) -> Option<T>) 
 
 /// Applies `tool_resources` of a modify request: null clears all, an object replaces per named tool.
 async fn apply_resources(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     project: &str,
     patch: Patch<ToolResources>,
     resources: &mut ToolResources,

@@ -128,7 +128,7 @@ pub async fn modify(db: &PgPool, project: &str, id: &str, request: ModifyThread)
         select!("where id = $1 and project_id = $2 for update", id, project).fetch_optional(&mut *tx).await?;
     let mut thread: Thread = row.ok_or_else(|| not_found(id))?.into();
     request.metadata.apply_or_default(&mut thread.metadata);
-    super::apply_resources(&mut *tx, project, request.tool_resources, &mut thread.tool_resources).await?;
+    super::apply_resources(&mut tx, project, request.tool_resources, &mut thread.tool_resources).await?;
     thread.tool_resources = thread.tool_resources.filled();
     sqlx::query!(
         "update threads set metadata = $2, tool_resources = $3 where id = $1",

@@ -9,6 +9,7 @@ pub mod run_step;
 pub mod thread;
 pub mod tool;
 pub mod usage;
+pub mod vector_store;
 
 use serde::{Deserialize, Serialize};
 

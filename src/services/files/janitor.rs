@@ -47,7 +47,11 @@ async fn expire_files(db: &PgPool, at: OffsetDateTime) -> Result<(), Error> {
                 select id from files where expires_at <= $1 order by expires_at limit 100 for update skip locked
              ),
              gone as (delete from files using due where files.id = due.id returning files.id),
-             orphans as (update blobs set file_id = null, doomed = true from gone where blobs.file_id = gone.id)
+             orphans as (update blobs set file_id = null, doomed = true from gone where blobs.file_id = gone.id),
+             taken_out as (
+                update vector_store_files f set gone = true, gone_at = now() from gone
+                where f.file_id = gone.id and not f.gone
+             )
              select count(*) as "count!" from gone"#,
             at,
         )

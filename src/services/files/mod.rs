@@ -256,7 +256,7 @@ pub async fn content(context: &Context, project: &str, id: &str) -> Result<(File
     Ok((file, first.chain(rest).boxed()))
 }
 
-/// `deleteFile`: from then on nothing finds it; its bytes are removed right after.
+/// `deleteFile`: from then on nothing finds it, in vector stores neither; its bytes are removed right after.
 pub async fn delete(context: &Context, project: &str, id: &str) -> Result<Deleted, Error> {
     let gone = sqlx::query_scalar!(
         r#"with gone as (
@@ -266,6 +266,9 @@ pub async fn delete(context: &Context, project: &str, id: &str) -> Result<Delete
          ),
          orphans as (
             update blobs set file_id = null, doomed = true from gone where blobs.file_id = gone.id
+         ),
+         taken_out as (
+            update vector_store_files f set gone = true, gone_at = now() from gone where f.file_id = gone.id and not f.gone
          )
          select count(*) as "count!" from gone"#,
         id,
@@ -332,12 +335,4 @@ pub async fn images(db: impl PgExecutor<'_>, project: &str, ids: &[String]) -> R
     .fetch_all(db)
     .await?;
     Ok(rows)
-}
-
-/// Checks that the vector stores which a request names exist in its project.
-pub fn check_vector_stores_exist<'a>(mut ids: impl Iterator<Item = &'a str>) -> Result<(), Error> {
-    match ids.next() {
-        None => Ok(()),
-        Some(id) => Err(Invalid::state(format!("Vector store with id '{id}' not found.")).into()),
-    }
 }

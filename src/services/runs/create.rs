@@ -102,7 +102,7 @@ pub async fn create_thread_and_run(
 
     let mut tx = crate::services::begin(&context.db).await?;
     if let Some(resources) = &run.tool_resources {
-        assistants::check_resources(&mut *tx, project, resources).await?;
+        assistants::check_resources(&mut tx, project, resources).await?;
     }
     let (thread, last_ord) = threads::insert(&mut tx, project, thread).await?;
     let mut leased = snapshot(context, project, dialect, &thread.id, run, assistant)?;

@@ -1,0 +1,230 @@
+//! Making the files of vector stores searchable: read, extract the text, cut it into chunks, index them. A leased job:
+//! whichever node has room takes the next file, and what a node that dies had under way another does again. Nothing
+//! of a file is found before all of it is.
+
+mod chunks;
+pub mod index;
+pub mod queue;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::Error;
+use crate::pool::PgPool;
+use crate::services::files;
+use crate::types::vector_store::{FileError, FileErrorCode};
+use index::Index;
+use queue::Leased;
+
+/// How often the queue is looked at when nobody knocks: how files of other nodes are found.
+const POLL: Duration = Duration::from_secs(1);
+/// Times that a lease is extended in its life.
+const BEATS: u32 = 3;
+/// How long a stop tries to give files back.
+const RELEASE: Duration = Duration::from_secs(5);
+/// The pause after the database or the store of files did not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Says that there may be a file to make searchable.
+#[derive(Clone, Default)]
+pub struct Knock(Arc<Notify>);
+
+impl Knock {
+    pub fn knock(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// The work of this node.
+pub struct Ingestion {
+    db: PgPool,
+    files: files::Context,
+    node: String,
+    lease: Duration,
+    room: Arc<Semaphore>,
+    knock: Knock,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+}
+
+/// What becomes of a file.
+enum Outcome {
+    Indexed(Box<Index>),
+    Unsearchable(FileError),
+}
+
+impl Ingestion {
+    /// Starts `workers` at a time; with none, the files wait for another node.
+    pub fn start(
+        db: PgPool,
+        files: files::Context,
+        node: &str,
+        lease: Duration,
+        workers: usize,
+        knock: Knock,
+    ) -> Arc<Self> {
+        let ingestion = Arc::new(Self {
+            db,
+            files,
+            node: node.to_owned(),
+            lease,
+            room: Arc::new(Semaphore::new(workers)),
+            knock,
+            stop: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+        });
+        if workers > 0 {
+            ingestion.tracker.spawn(Arc::clone(&ingestion).work());
+        }
+        ingestion
+    }
+
+    /// Stops at once and gives what was under way back: another node begins it anew.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+        let released = tokio::time::timeout(RELEASE, queue::release(&self.db, &self.node, None)).await;
+        match released.unwrap_or(Err(Error::Unavailable)) {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "gave files that were being made searchable back to the queue"),
+            Err(error) => tracing::warn!(%error, "files could not be given back; their leases lapse"),
+        }
+    }
+
+    async fn work(self: Arc<Self>) {
+        let mut take_back = tokio::time::interval(self.lease / BEATS);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.knock.0.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+                _ = take_back.tick() => {
+                    if let Err(error) = queue::take_back(&self.db).await {
+                        tracing::warn!(%error, "files whose lease has lapsed could not be taken back");
+                    }
+                }
+            }
+            let Some(taken) = self.stop.run_until_cancelled(self.take()).await else { return };
+            if let Err(error) = taken {
+                tracing::warn!(%error, "the queue of files could not be looked at");
+            }
+        }
+    }
+
+    /// Takes as many files as there is room for.
+    async fn take(self: &Arc<Self>) -> Result<(), Error> {
+        let free = self.room.available_permits();
+        if free == 0 {
+            return Ok(());
+        }
+        let limit = i64::try_from(free).unwrap_or(i64::MAX);
+        for leased in queue::claim(&self.db, &self.node, self.lease, limit).await? {
+            let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else { break };
+            let ingestion = Arc::clone(self);
+            self.tracker.spawn(async move {
+                let stop = ingestion.stop.clone();
+                stop.run_until_cancelled(ingestion.ingest(&leased)).await;
+                drop(place);
+                ingestion.knock.knock();
+            });
+        }
+        Ok(())
+    }
+
+    /// Works on a file while its lease holds.
+    async fn ingest(&self, leased: &Leased) {
+        let done = tokio::select! {
+            done = self.finish(leased) => done,
+            () = self.hold(leased) => return,
+        };
+        let Err(error) = done else { return };
+        if error.is_transient() || matches!(error, Error::Storage(_)) {
+            tracing::warn!(%error, file = leased.file_id, "a file could not be made searchable yet");
+            tokio::time::sleep(PAUSE).await;
+        } else {
+            tracing::error!(%error, file = leased.file_id, "a file could not be made searchable");
+        }
+        self.give_back(leased, &error).await;
+    }
+
+    /// What failed for reasons of this side is tried again, by whoever takes it next: it counts as an attempt unless
+    /// the database was away.
+    async fn give_back(&self, leased: &Leased, error: &Error) {
+        let given = if error.is_transient() {
+            queue::release(&self.db, &self.node, Some(leased.number)).await.map(drop)
+        } else {
+            queue::lapse(&self.db, leased).await
+        };
+        if let Err(error) = given {
+            tracing::warn!(%error, "a file could not be given back; its lease lapses");
+        }
+    }
+
+    /// Extends the lease until it is lost, or nobody wants the file any more.
+    async fn hold(&self, leased: &Leased) {
+        loop {
+            tokio::time::sleep(self.lease / BEATS).await;
+            match queue::extend(&self.db, leased, self.lease).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                // Whether it is lost the last write finds out.
+                Err(error) => tracing::warn!(%error, "the lease of a file could not be extended"),
+            }
+        }
+    }
+
+    async fn finish(&self, leased: &Leased) -> Result<(), Error> {
+        let stored = match self.read(leased).await? {
+            Outcome::Indexed(index) => queue::complete(&self.db, leased, &index).await?,
+            Outcome::Unsearchable(error) => queue::fail(&self.db, leased, &error).await?,
+        };
+        if !stored {
+            tracing::debug!(file = leased.file_id, "a file was taken out, or its lease was lost, while it was read");
+        }
+        Ok(())
+    }
+
+    async fn read(&self, leased: &Leased) -> Result<Outcome, Error> {
+        let (file, content) = match files::content(&self.files, &leased.project, &leased.file_id).await {
+            Ok(opened) => opened,
+            Err(Error::NoSuchFile { .. }) => {
+                return Ok(Outcome::Unsearchable(invalid("The file was deleted.")));
+            }
+            Err(error) => return Err(error),
+        };
+        let bytes: Vec<u8> = content
+            .map_err(Error::Storage)
+            .try_fold(Vec::new(), |mut all, piece| async move {
+                all.extend_from_slice(&piece);
+                Ok(all)
+            })
+            .await?;
+        drop(file);
+        let Ok(text) = String::from_utf8(bytes) else {
+            return Ok(Outcome::Unsearchable(FileError {
+                code: FileErrorCode::UnsupportedFile,
+                message: "The file type is not supported.".to_owned(),
+            }));
+        };
+        let (store, chunking) = (leased.store, leased.chunking());
+        let indexed = tokio::task::spawn_blocking(move || Index::of(store, &text, chunking)).await;
+        Ok(match indexed.map_err(|error| Error::Internal(error.to_string()))? {
+            Ok(index) if index.chunks.is_empty() => Outcome::Unsearchable(invalid("The file holds no text.")),
+            Ok(index) => Outcome::Indexed(Box::new(index)),
+            Err(chunks::TooLong) => Outcome::Unsearchable(invalid(&format!(
+                "The file has more than {} tokens.",
+                chunks::MOST_TOKENS
+            ))),
+        })
+    }
+}
+
+fn invalid(message: &str) -> FileError {
+    FileError { code: FileErrorCode::InvalidFile, message: message.to_owned() }
+}

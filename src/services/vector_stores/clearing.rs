@@ -1,0 +1,106 @@
+//! Removes what deleted files and stores have left, a little at a time.
+
+use sqlx::PgExecutor;
+
+use crate::error::Error;
+use crate::pool::PgPool;
+
+/// Chunks that one statement removes.
+const AT_ONCE: i64 = 500;
+/// For how long the row of a file that was taken out is the place of a cursor.
+const CURSOR_HOURS: i32 = 24;
+
+/// Removes what is left over; returns how many chunks there were.
+pub async fn sweep(db: &PgPool) -> Result<u64, Error> {
+    close_stores(db).await?;
+    let mut swept = 0;
+    while let Some(file) = next(db).await? {
+        loop {
+            let chunks = clear_some(db, file).await?;
+            swept += chunks;
+            if chunks < AT_ONCE.unsigned_abs() {
+                break;
+            }
+        }
+        sqlx::query!("update vector_store_files set chunks = 0 where number = $1 and gone", file)
+            .execute(db)
+            .await?;
+    }
+    forget(db).await?;
+    Ok(swept)
+}
+
+/// The files of stores that were deleted are gone, and those that were deleted themselves or have expired.
+async fn close_stores(db: &PgPool) -> Result<(), Error> {
+    sqlx::query!(
+        "update vector_store_files set gone = true, gone_at = now()
+         where not gone and store_id in (select id from vector_stores where gone)"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A file that is gone and has chunks.
+async fn next(db: impl PgExecutor<'_>) -> Result<Option<i64>, Error> {
+    let next = sqlx::query_scalar!(
+        "select number from vector_store_files where gone and chunks > 0 order by gone_at limit 1"
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(next)
+}
+
+/// Removes some chunks of a file, and their part in the frequencies of the store's terms.
+async fn clear_some(db: &PgPool, file: i64) -> Result<u64, Error> {
+    let cleared = sqlx::query_scalar!(
+        r#"with cleared as (
+            delete from vector_store_chunks
+            where number = any (array(
+                select number from vector_store_chunks where file = $1 order by place limit $2 for update skip locked))
+            returning store, terms
+         ),
+         terms as (
+            select store, term, count(*) as chunks from cleared cross join unnest(terms) as term group by store, term
+            order by store, term
+         ),
+         locked as (
+            select t.store, t.term, terms.chunks from vector_store_terms t join terms using (store, term)
+            order by t.store, t.term for no key update of t
+         ),
+         counted as (
+            update vector_store_terms t set chunks = greatest(t.chunks - locked.chunks, 0)
+            from locked where t.store = locked.store and t.term = locked.term
+         )
+         select count(*) as "count!" from cleared"#,
+        file,
+        AT_ONCE,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(cleared.unsigned_abs())
+}
+
+/// Forgets files that were taken out long ago, deleted stores that hold nothing more, and terms of stores that
+/// are no more.
+async fn forget(db: &PgPool) -> Result<(), Error> {
+    sqlx::query!(
+        "delete from vector_store_files f
+         where f.gone and f.chunks = 0 and (f.gone_at < now() - make_interval(hours => $1)
+            or exists (select 1 from vector_stores s where s.id = f.store_id and s.gone))",
+        CURSOR_HOURS
+    )
+    .execute(db)
+    .await?;
+    sqlx::query!(
+        "with empty as (
+            delete from vector_stores s
+            where s.gone and not exists (select 1 from vector_store_files f where f.store_id = s.id)
+            returning number
+         )
+         delete from vector_store_terms t using empty where t.store = empty.number"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
