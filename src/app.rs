@@ -104,6 +104,7 @@ impl App {
                 "LOCUM_WORKERS is 0 and no other node reaches the private PostgreSQL: runs will wait until they expire"
             );
         }
+        let knock = Knock::default();
         let (signals, gathered) = Signals::new();
         let runs = runs::Context {
             db: db.clone(),
@@ -111,6 +112,7 @@ impl App {
             hub: Hub::default(),
             followers: Followers::default(),
             signals,
+            knock: knock.clone(),
             lifetime: config.runs.run_seconds,
             lease: config.runs.lease_seconds,
             project_runs: config.runs.project_runs,
@@ -127,7 +129,6 @@ impl App {
             assignments,
         );
 
-        let knock = Knock::default();
         let ingestion = Ingestion::start(
             db.clone(),
             files.clone(),

@@ -9,7 +9,7 @@ use super::fields::{
 };
 use super::tools::{
     ASSISTANT_TOOLS, RUN_TOOLS, file_ids, modified_resources, reasoning_effort, response_format, tool,
-    tool_choice, tool_kind, tool_resources,
+    named_resources, tool_choice, tool_kind, tool_resources,
 };
 use super::{Dialect, Query};
 use crate::error::Invalid;
@@ -158,8 +158,9 @@ fn read_message(mut fields: Fields) -> Result<CreateMessage, Invalid> {
         Dialect::V2 => fields.optional("attachments", array(MANY, attachment))?.unwrap_or_default(),
     };
     let metadata = fields.optional("metadata", metadata)?.unwrap_or_default();
+    let is_v1 = fields.dialect() == Dialect::V1;
     fields.finish(MESSAGE_FIELDS)?;
-    Ok(CreateMessage { role, content, attachments, metadata })
+    Ok(CreateMessage { role, content, attachments, metadata, is_v1 })
 }
 
 /// A file of a v1 message is there for both tools.
@@ -310,7 +311,7 @@ pub fn create_run(mut fields: Fields) -> Result<CreateRun, Invalid> {
 /// The body of `createThreadAndRun`.
 pub fn create_thread_and_run(mut fields: Fields) -> Result<CreateThreadAndRun, Invalid> {
     let thread = fields.optional("thread", |value, at| create_thread(Fields::of(value, at)?))?;
-    let tool_resources = thread_resources(&mut fields, tool_resources)?.into_option();
+    let tool_resources = thread_resources(&mut fields, named_resources)?.into_option();
     let mut run = read_run(&mut fields)?;
     run.tool_resources = tool_resources;
     fields.finish(THREAD_AND_RUN_FIELDS)?;

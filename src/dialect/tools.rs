@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Dialect;
+use super::vector_stores::inline_vector_store;
 use super::fields::{
     At, Fields, Foreign, array, boolean, decimal, filled_text, id, integer, object, text, word, wrong_type,
     wrong_word,
@@ -144,16 +145,33 @@ pub fn file_ids(max: usize) -> impl Fn(Value, At) -> Result<Vec<String>, Invalid
 
 /// `tool_resources` of a create request: null means absent.
 pub fn tool_resources(value: Value, at: At) -> Result<ToolResources, Invalid> {
-    read_resources(value, at, None)
+    read_resources(value, at, None, Inline::Described)
+}
+
+/// `tool_resources` of `createThreadAndRun`, which describe no new stores: those of its thread may.
+pub fn named_resources(value: Value, at: At) -> Result<ToolResources, Invalid> {
+    read_resources(value, at, None, Inline::Refused)
 }
 
 /// `tool_resources` of a modify request: null clears what a tool has.
 pub fn modified_resources(value: Value, at: At) -> Result<ToolResources, Invalid> {
-    read_resources(value, at, Some(ToolResources::cleared()))
+    read_resources(value, at, Some(ToolResources::cleared()), Inline::Refused)
+}
+
+/// Whether `file_search` may describe stores that are to be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inline {
+    Described,
+    Refused,
 }
 
 /// Reads `tool_resources`; a tool that is null is as in `cleared`.
-fn read_resources(value: Value, at: At, cleared: Option<ToolResources>) -> Result<ToolResources, Invalid> {
+fn read_resources(
+    value: Value,
+    at: At,
+    cleared: Option<ToolResources>,
+    inline: Inline,
+) -> Result<ToolResources, Invalid> {
     let cleared = cleared.unwrap_or_default();
     let mut fields = Fields::of(value, at)?;
     let code_interpreter = fields.patch("code_interpreter", |value, at| {
@@ -164,9 +182,19 @@ fn read_resources(value: Value, at: At, cleared: Option<ToolResources>) -> Resul
     })?;
     let file_search = fields.patch("file_search", |value, at| {
         let mut fields = Fields::of(value, at)?;
-        let stores = fields.optional("vector_store_ids", array(VECTOR_STORE_IDS, id("vs_")))?;
+        let named = fields.optional("vector_store_ids", array(VECTOR_STORE_IDS, id("vs_")))?.unwrap_or_default();
+        let path = fields.path("vector_stores");
+        let described = match inline {
+            Inline::Described => fields.optional("vector_stores", array(VECTOR_STORE_IDS, inline_vector_store))?,
+            Inline::Refused => None,
+        };
+        let described = described.unwrap_or_default();
         fields.finish(Foreign::NONE)?;
-        Ok(FileSearchResources { vector_store_ids: stores.unwrap_or_default() })
+        if !named.is_empty() && !described.is_empty() {
+            let message = format!("'vector_store_ids' and '{path}' are mutually exclusive: send one of them.");
+            return Err(Invalid::field(path, "mutually_exclusive_parameters", message));
+        }
+        Ok(FileSearchResources { vector_store_ids: named, vector_stores: described })
     })?;
     fields.finish(Foreign::NONE)?;
     Ok(ToolResources {

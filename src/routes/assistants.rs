@@ -36,7 +36,7 @@ async fn create(
     Body(fields): Body,
 ) -> Result<Response, Error> {
     let request = requests::create_assistant(fields)?;
-    json(caller.dialect, &assistants::create(&state.db, &caller.project.0, request).await?)
+    json(caller.dialect, &assistants::create(&state.vector_stores, &caller.project.0, request).await?)
 }
 
 /// `getAssistant`.

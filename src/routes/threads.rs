@@ -25,7 +25,7 @@ async fn create(
     Body(fields): Body,
 ) -> Result<Response, Error> {
     let request = requests::create_thread(fields)?;
-    json(caller.dialect, &threads::create(&state.db, &caller.project.0, request).await?)
+    json(caller.dialect, &threads::create(&state.vector_stores, &caller.project.0, request).await?)
 }
 
 /// `getThread`.

@@ -77,11 +77,29 @@ pub fn not_found(id: &str) -> Error {
 }
 
 /// `createAssistant`.
-pub async fn create(db: &PgPool, project: &str, request: CreateAssistant) -> Result<Assistant, Error> {
+pub async fn create(
+    context: &vector_stores::Context,
+    project: &str,
+    mut request: CreateAssistant,
+) -> Result<Assistant, Error> {
     check_names(&request.tools)?;
-    let mut connection = db.acquire().await?;
-    check_resources(&mut connection, project, &request.tool_resources).await?;
-    connection.done();
+    if !request.tool_resources.describes_stores() {
+        let mut connection = context.db.acquire().await?;
+        check_resources(&mut connection, project, &request.tool_resources).await?;
+        let assistant = insert(&mut connection, project, request).await?;
+        connection.done();
+        return Ok(assistant);
+    }
+    let mut tx = super::begin(&context.db).await?;
+    check_resources(&mut tx, project, &request.tool_resources).await?;
+    vector_stores::attachments::make(&mut tx, project, &mut request.tool_resources, false).await?;
+    let assistant = insert(&mut tx, project, request).await?;
+    tx.commit().await?;
+    context.knock.knock();
+    Ok(assistant)
+}
+
+async fn insert(db: &mut PgConnection, project: &str, request: CreateAssistant) -> Result<Assistant, Error> {
     let ord = ids::new_ord();
     let assistant = Assistant {
         id: ids::id_of(Assistant::PREFIX, ord),
@@ -225,10 +243,16 @@ pub async fn modify(
 
 /// `deleteAssistant`. Its threads, runs and messages stay.
 pub async fn delete(db: impl PgExecutor<'_>, project: &str, id: &str) -> Result<Deleted, Error> {
-    let done = sqlx::query!("delete from assistants where id = $1 and project_id = $2", id, project)
-        .execute(db)
-        .await?;
-    if done.rows_affected() == 0 {
+    let gone = sqlx::query_scalar!(
+        r#"with gone as (delete from assistants where id = $1 and project_id = $2 returning id),
+         hidden as (update vector_stores s set gone = true from gone where s.owner = gone.id and not s.gone)
+         select id as "id!" from gone"#,
+        id,
+        project
+    )
+    .fetch_optional(db)
+    .await?;
+    if gone.is_none() {
         return Err(not_found(id));
     }
     Ok(Deleted { id: id.to_owned(), object: "assistant.deleted", deleted: true })

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::AsJson;
 use super::messages::{self, NewMessage};
 use super::runs;
+use super::vector_stores::{self, attachments};
 use crate::error::Error;
 use crate::ids;
 use crate::pool::PgPool;
@@ -52,16 +53,21 @@ pub fn not_found(id: &str) -> Error {
 }
 
 /// `createThread`.
-pub async fn create(db: &PgPool, project: &str, request: CreateThread) -> Result<Thread, Error> {
-    if request.messages.is_empty() {
-        let mut connection = db.acquire().await?;
+pub async fn create(
+    context: &vector_stores::Context,
+    project: &str,
+    request: CreateThread,
+) -> Result<Thread, Error> {
+    if request.messages.is_empty() && !request.tool_resources.describes_stores() {
+        let mut connection = context.db.acquire().await?;
         let (thread, _) = insert(&mut connection, project, request).await?;
         connection.done();
         return Ok(thread);
     }
-    let mut tx = super::begin(db).await?;
+    let mut tx = super::begin(&context.db).await?;
     let (thread, _) = insert(&mut tx, project, request).await?;
     tx.commit().await?;
+    context.knock.knock();
     Ok(thread)
 }
 
@@ -70,18 +76,20 @@ pub async fn create(db: &PgPool, project: &str, request: CreateThread) -> Result
 pub async fn insert(
     db: &mut PgConnection,
     project: &str,
-    request: CreateThread,
+    mut request: CreateThread,
 ) -> Result<(Thread, Uuid), Error> {
     super::assistants::check_resources(&mut *db, project, &request.tool_resources).await?;
     messages::check_files(&mut *db, project, &request.messages).await?;
+    attachments::make(&mut *db, project, &mut request.tool_resources, true).await?;
     let ord = ids::new_ord();
-    let thread = Thread {
+    let mut thread = Thread {
         id: ids::id_of(Thread::PREFIX, ord),
         object: Thread::OBJECT,
         created_at: ids::instant_of(ord),
         metadata: request.metadata,
         tool_resources: request.tool_resources.filled(),
     };
+    let attached = if attachments::has_any(&request.messages) { request.messages.clone() } else { Vec::new() };
     let messages = NewMessage::series(&thread.id, request.messages, ord);
     let last_ord = messages.last().map_or(ord, |message| message.ord);
     sqlx::query!(
@@ -97,6 +105,11 @@ pub async fn insert(
     )
     .execute(&mut *db)
     .await?;
+    if !attached.is_empty()
+        && let Some(store) = attachments::attach(&mut *db, project, &thread.id, &attached).await?
+    {
+        thread.tool_resources.file_search.get_or_insert_default().vector_store_ids = vec![store];
+    }
     if !messages.is_empty() {
         messages::insert(&mut *db, project, &messages).await?;
     }
@@ -181,6 +194,9 @@ async fn delete_row(db: &PgPool, project: &str, id: &str) -> Result<Option<Optio
     )
     .fetch_optional(&mut *tx)
     .await?;
+    if active.is_some() {
+        attachments::delete_of(&mut *tx, id).await?;
+    }
     tx.commit().await?;
     Ok(active)
 }

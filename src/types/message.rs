@@ -202,6 +202,8 @@ pub struct CreateMessage {
     pub content: Vec<ContentPart>,
     pub attachments: Vec<Attachment>,
     pub metadata: Metadata,
+    /// The attachments are `file_ids` of v1, which no vector store shows.
+    pub is_v1: bool,
 }
 
 /// The body of `modifyMessage`.

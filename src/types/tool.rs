@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::vector_store::CreateVectorStore;
 use super::words;
 
 /// A tool of an assistant or a run.
@@ -98,6 +99,11 @@ impl ToolResources {
         self
     }
 
+    /// Whether stores are to be made.
+    pub fn describes_stores(&self) -> bool {
+        self.file_search.as_ref().is_some_and(|search| !search.vector_stores.is_empty())
+    }
+
     /// The files of the code interpreter, which are the `file_ids` of v1.
     pub fn file_ids(&self) -> &[String] {
         self.code_interpreter.as_ref().map_or(&[], |resources| &resources.file_ids)
@@ -134,6 +140,9 @@ pub struct CodeInterpreterResources {
 pub struct FileSearchResources {
     #[serde(default)]
     pub vector_store_ids: Vec<String>,
+    /// Stores to be made, in requests alone.
+    #[serde(skip)]
+    pub vector_stores: Vec<CreateVectorStore>,
 }
 
 /// `tool_choice` of a run: a mode, or one tool by name.

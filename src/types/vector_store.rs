@@ -169,7 +169,7 @@ impl VectorStoreFileBatch {
 }
 
 /// The body of `createVectorStore`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CreateVectorStore {
     pub name: Option<String>,
     pub description: Option<String>,

@@ -13,6 +13,7 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::vector_stores::{self, attachments};
 use super::{AsJson, files, known, threads};
 use crate::error::{Error, Invalid};
 use crate::ids;
@@ -190,16 +191,38 @@ pub fn thread_is_busy(thread_id: &str, run_id: &str) -> Error {
 
 /// `createMessage`.
 pub async fn create(
-    db: &PgPool,
+    context: &vector_stores::Context,
     project: &str,
     thread_id: &str,
     request: CreateMessage,
 ) -> Result<Message, Error> {
+    let db = &context.db;
+    let requests = std::slice::from_ref(&request);
     if names_files(&request) {
         let mut connection = db.acquire().await?;
-        check_files(&mut connection, project, std::slice::from_ref(&request)).await?;
+        check_files(&mut connection, project, requests).await?;
         connection.done();
     }
+    if attachments::has_any(requests) {
+        let mut tx = crate::services::begin(db).await?;
+        attachments::attach(&mut tx, project, thread_id, requests).await?;
+        let message = add(&mut tx, project, thread_id, request).await?;
+        tx.commit().await?;
+        context.knock.knock();
+        return Ok(message);
+    }
+    let mut connection = db.acquire().await?;
+    let message = add(&mut connection, project, thread_id, request).await?;
+    connection.done();
+    Ok(message)
+}
+
+async fn add(
+    db: &mut PgConnection,
+    project: &str,
+    thread_id: &str,
+    request: CreateMessage,
+) -> Result<Message, Error> {
     let mut new = NewMessage::new(thread_id, request, ids::new_ord());
     loop {
         let NewMessage { message, ord } = &new;
@@ -222,12 +245,12 @@ pub async fn create(
             AsJson(&message.attachments) as _,
             AsJson(&message.metadata) as _,
         )
-        .execute(db)
+        .execute(&mut *db)
         .await?;
         if done.rows_affected() == 1 {
             return Ok(new.message);
         }
-        let state = thread_state(db, project, thread_id).await?;
+        let state = thread_state(&mut *db, project, thread_id).await?;
         if let Some(run_id) = state.active_run_id {
             return Err(thread_is_busy(thread_id, &run_id));
         }

@@ -16,6 +16,7 @@ use crate::ids;
 
 use crate::services::messages::{self, NewMessage};
 use crate::services::signals::Signal;
+use crate::services::vector_stores::attachments;
 use crate::services::{AsJson, assistants, threads};
 use crate::types::ReasoningEffort;
 use crate::types::assistant::Assistant;
@@ -71,7 +72,7 @@ pub async fn create(
         let slot = context.slots.try_reserve();
         let node = context.place(slot.as_ref());
         let place = Place { first, needs_word, node, lease: context.lease, wishes };
-        if let Some(stored) = store(context, &leased, &place, &messages).await? {
+        if let Some(stored) = store(context, &leased, &place, &messages, &additional).await? {
             return Ok(begin(context, leased, slot, beginning, stored));
         }
         let state = messages::thread_state(&context.db, project, thread_id).await?;
@@ -128,6 +129,7 @@ fn begin(
     beginning: Beginning,
     stored: Stored,
 ) -> Created {
+    context.knock.knock();
     leased.events_wanted = stored.events_wanted;
     if stored.events_wanted > 0 {
         // Whoever has the run has a token of its own.
@@ -145,6 +147,7 @@ async fn store(
     leased: &LeasedRun,
     place: &Place<'_>,
     messages: &[NewMessage],
+    additional: &[CreateMessage],
 ) -> Result<Option<Stored>, Error> {
     if messages.is_empty() {
         return insert(&context.db, leased, place).await;
@@ -153,6 +156,9 @@ async fn store(
     let inserted = insert(&mut *tx, leased, place).await?;
     if inserted.is_some() {
         messages::insert(&mut *tx, &leased.project, messages).await?;
+        if attachments::has_any(additional) {
+            attachments::attach(&mut tx, &leased.project, &leased.run.thread_id, additional).await?;
+        }
         tx.commit().await?;
     }
     Ok(inserted)

@@ -44,6 +44,8 @@ pub struct Context {
     pub signals: super::signals::Signals,
     /// Reading what other nodes publish.
     pub followers: super::run_events::followers::Followers,
+    /// Says that there are files to make searchable.
+    pub knock: crate::ingestion::Knock,
     /// How long a run may live.
     pub lifetime: std::time::Duration,
     /// How long a node may be silent before its runs go on elsewhere.

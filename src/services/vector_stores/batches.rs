@@ -68,7 +68,7 @@ pub async fn create(
     )
     .execute(&mut *tx)
     .await?;
-    files::insert(&mut tx, project, store_id, Some(&id), added).await?;
+    files::insert(&mut tx, project, store_id, Some(&id), added, files::Kinds::All).await?;
     let batch = get(&mut *tx, project, store_id, &id).await?;
     tx.commit().await?;
     context.knock.knock();

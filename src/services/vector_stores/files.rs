@@ -82,11 +82,20 @@ pub async fn create(
     let file_id = file.file_id.clone();
     let mut tx = crate::services::begin(&context.db).await?;
     check_exists(&mut *tx, project, store_id).await?;
-    insert(&mut tx, project, store_id, None, vec![file]).await?;
+    insert(&mut tx, project, store_id, None, vec![file], Kinds::All).await?;
     let file = get(&mut *tx, project, store_id, &file_id).await?;
     tx.commit().await?;
     context.knock.knock();
     Ok(file)
+}
+
+/// What becomes of files that have no text, by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kinds {
+    /// They are refused.
+    All,
+    /// They are left out.
+    Searchable,
 }
 
 /// Puts files into a store. One that is in it already gets the attributes that are said now; it is read anew where it
@@ -97,12 +106,13 @@ pub(crate) async fn insert(
     store_id: &str,
     batch_id: Option<&str>,
     mut added: Vec<AddFile>,
+    kinds: Kinds,
 ) -> Result<(), Error> {
     lock(&mut *db, project, store_id).await?;
     if added.is_empty() {
         return Ok(());
     }
-    check_searchable(&mut *db, project, &added).await?;
+    check_searchable(&mut *db, project, &mut added, kinds).await?;
     // Of a file that is named twice the last counts.
     let mut seen = std::collections::HashSet::new();
     added.reverse();
@@ -176,7 +186,12 @@ async fn keep_held(
 }
 
 /// Checks that the files exist, and that none is of a kind that has no text, by its name.
-async fn check_searchable(db: impl PgExecutor<'_>, project: &str, added: &[AddFile]) -> Result<(), Error> {
+async fn check_searchable(
+    db: impl PgExecutor<'_>,
+    project: &str,
+    added: &mut Vec<AddFile>,
+    wanted: Kinds,
+) -> Result<(), Error> {
     let ids: Vec<String> = added.iter().map(|file| file.file_id.clone()).collect();
     let named = sqlx::query!(
         r#"select named.id as "id!", files.filename as "filename?" from unnest($2::text[]) with ordinality as named (id, place)
@@ -191,6 +206,13 @@ async fn check_searchable(db: impl PgExecutor<'_>, project: &str, added: &[AddFi
         named.iter().filter(|file| file.filename.is_none()).map(|file| file.id.as_str()).take(10).collect();
     if !missing.is_empty() {
         return Err(Error::FilesNotFound { ids: missing.join(", ") });
+    }
+    if wanted == Kinds::Searchable {
+        let unsearchable = |filename: &str| kinds::unsearchable_extension(filename).is_some();
+        added.retain(|file| {
+            !named.iter().any(|named| named.id == file.file_id && named.filename.as_deref().is_some_and(unsearchable))
+        });
+        return Ok(());
     }
     let extensions = named.iter().filter_map(|file| kinds::unsearchable_extension(file.filename.as_deref()?));
     let mut extensions: Vec<String> = extensions.collect();

@@ -1,6 +1,7 @@
 //! Vector stores. Their files are in `files`, which are made searchable by `ingestion` and searched by
 //! `retrieval`; what is left of them when they are deleted is `clearing`'s.
 
+pub mod attachments;
 pub mod batches;
 pub mod clearing;
 pub mod files;
@@ -28,6 +29,8 @@ pub struct Context {
     /// Says that there is a file to make searchable.
     pub knock: Knock,
 }
+
+use files::Kinds;
 
 struct Row {
     id: String,
@@ -142,7 +145,8 @@ pub async fn insert(
     .await?;
     let chunking = request.chunking;
     let file = |file_id| AddFile { file_id, attributes: Default::default(), chunking };
-    files::insert(db, project, &id, None, request.file_ids.into_iter().map(file).collect()).await?;
+    let added = request.file_ids.into_iter().map(file).collect();
+    files::insert(db, project, &id, None, added, Kinds::All).await?;
     Ok(id)
 }
 

@@ -1,0 +1,152 @@
+//! Stores that come with something else: those described within `tool_resources`, those of the files that are attached
+//! to a thread's messages, and those behind the `file_ids` of v1, which are shown nowhere.
+
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor};
+
+use super::files::{self, Kinds};
+use crate::error::Error;
+use crate::services::AsJson;
+use crate::types::message::CreateMessage;
+use crate::types::tool::{ToolKind, ToolResources};
+use crate::types::vector_store::{AddFile, CreateVectorStore, ExpiresAfter};
+
+/// Days after which the store of a thread expires when it is not used any more.
+const THREAD_DAYS: i32 = 7;
+
+/// Makes the stores that `tool_resources` describes, and names them in place of the descriptions.
+pub async fn make(
+    db: &mut PgConnection,
+    project: &str,
+    resources: &mut ToolResources,
+    is_thread: bool,
+) -> Result<(), Error> {
+    let Some(search) = &mut resources.file_search else { return Ok(()) };
+    for store in std::mem::take(&mut search.vector_stores) {
+        let expires_after = is_thread.then(|| ExpiresAfter::days(THREAD_DAYS));
+        let store = CreateVectorStore { expires_after, ..store };
+        search.vector_store_ids.push(super::insert(&mut *db, project, store, None).await?);
+    }
+    Ok(())
+}
+
+/// Whether there is anything for [`attach`] to do.
+pub fn has_any(requests: &[CreateMessage]) -> bool {
+    requests.iter().flat_map(|request| &request.attachments).any(|attachment| {
+        attachment.tools.iter().any(|tool| tool.kind == ToolKind::FileSearch)
+    })
+}
+
+/// Puts the files that messages attach for file search into the thread's store, which is made where there is none;
+/// returns its id if so. Does nothing where there is no such thread.
+pub async fn attach(
+    db: &mut PgConnection,
+    project: &str,
+    thread_id: &str,
+    requests: &[CreateMessage],
+) -> Result<Option<String>, Error> {
+    let searched = |is_v1: bool| -> Vec<String> {
+        let requests = requests.iter().filter(|request| request.is_v1 == is_v1);
+        let attached = requests.flat_map(|request| &request.attachments);
+        let searched = attached.filter(|attached| attached.tools.iter().any(|tool| tool.kind == ToolKind::FileSearch));
+        searched.map(|attached| attached.file_id.clone()).collect()
+    };
+    let (shown, hidden) = (searched(false), searched(true));
+    let resources = sqlx::query_scalar!(
+        r#"select tool_resources as "tool_resources: Json<ToolResources>" from threads
+         where id = $1 and project_id = $2 for no key update"#,
+        thread_id,
+        project,
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(Json(mut resources)) = resources else { return Ok(None) };
+    if !hidden.is_empty() {
+        let store = of_owner(&mut *db, project, thread_id).await?;
+        files::insert(&mut *db, project, &store, None, plain(hidden), Kinds::Searchable).await?;
+    }
+    if shown.is_empty() {
+        return Ok(None);
+    }
+    let search = resources.file_search.get_or_insert_default();
+    if let Some(store) = search.vector_store_ids.first()
+        && is_open(&mut *db, store).await?
+    {
+        files::insert(&mut *db, project, store, None, plain(shown), Kinds::All).await?;
+        return Ok(None);
+    }
+    let expires_after = Some(ExpiresAfter::days(THREAD_DAYS));
+    let store = CreateVectorStore { expires_after, ..CreateVectorStore::default() };
+    let store = super::insert(&mut *db, project, store, None).await?;
+    files::insert(&mut *db, project, &store, None, plain(shown), Kinds::All).await?;
+    search.vector_store_ids = vec![store.clone()];
+    sqlx::query!("update threads set tool_resources = $2 where id = $1", thread_id, AsJson(&resources) as _)
+        .execute(db)
+        .await?;
+    Ok(Some(store))
+}
+
+fn plain(file_ids: Vec<String>) -> Vec<AddFile> {
+    let file = |file_id| AddFile { file_id, attributes: Default::default(), chunking: Default::default() };
+    file_ids.into_iter().map(file).collect()
+}
+
+/// Whether a store takes files: it is there and has not expired.
+async fn is_open(db: impl PgExecutor<'_>, id: &str) -> Result<bool, Error> {
+    let open = sqlx::query_scalar!(
+        r#"select exists (select 1 from vector_stores where id = $1 and not gone
+            and (expires_after_days is null or last_active_at + make_interval(hours => 24 * expires_after_days) > now())) as "open!""#,
+        id
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(open)
+}
+
+/// The hidden store of a v1 assistant or thread; made where there is none.
+async fn of_owner(db: &mut PgConnection, project: &str, owner: &str) -> Result<String, Error> {
+    let known = sqlx::query_scalar!("select id from vector_stores where owner = $1 and not gone", owner)
+        .fetch_optional(&mut *db)
+        .await?;
+    match known {
+        Some(id) => Ok(id),
+        None => super::insert(db, project, CreateVectorStore::default(), Some(owner)).await,
+    }
+}
+
+/// Lets the hidden store of a v1 assistant hold just these files, those of them that can be searched; returns its id. A
+/// file that was deleted meanwhile is left out.
+pub async fn keep_assistant(
+    db: &mut PgConnection,
+    project: &str,
+    assistant_id: &str,
+    file_ids: &[String],
+) -> Result<String, Error> {
+    // Two runs of one assistant may come here at once.
+    sqlx::query!("select id from assistants where id = $1 for no key update", assistant_id)
+        .fetch_optional(&mut *db)
+        .await?;
+    let store = of_owner(&mut *db, project, assistant_id).await?;
+    let there = sqlx::query_scalar!(
+        r#"select files.id from files
+         where files.id = any ($1) and project_id = $2 and (expires_at is null or expires_at > now())
+            and not exists (select 1 from vector_store_files f where f.store_id = $3 and f.file_id = files.id and not f.gone)"#,
+        file_ids,
+        project,
+        store,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    if !there.is_empty() {
+        files::insert(&mut *db, project, &store, None, plain(there), Kinds::Searchable).await?;
+    }
+    Ok(store)
+}
+
+/// The hidden stores of these owners go with them.
+pub async fn delete_of(db: impl PgExecutor<'_>, owner: &str) -> Result<(), Error> {
+    sqlx::query!("update vector_stores set gone = true where owner = $1 and not gone", owner)
+        .execute(db)
+        .await?;
+    Ok(())
+}
