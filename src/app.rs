@@ -16,7 +16,7 @@ use crate::database::{self, Database, Purpose};
 use crate::engine::Engine;
 use crate::engine::model::Model;
 use crate::events::Hub;
-use crate::ingestion::{self, Ingestion, Knock};
+use crate::ingestion::Ingestion;
 use crate::listener::{self, Heard, Listener};
 use crate::pool::PgPool;
 use crate::services::run_events::followers::Followers;
@@ -24,9 +24,10 @@ use crate::services::run_events::recorder;
 use crate::services::runs::lease;
 use crate::services::runs::slots::Slots;
 use crate::services::signals::{self, Signal, Signals};
-use crate::services::{files, keys, runs, vector_stores};
+use crate::services::vector_stores::Knock;
+use crate::services::{files, keys, retrieval, runs, vector_stores};
 use crate::state::{self, AppState};
-use crate::{ids, janitor, retrieval, routes, server};
+use crate::{ids, janitor, routes, server};
 
 /// A running server.
 pub struct App {
@@ -86,7 +87,7 @@ impl App {
         if database.is_private() {
             // Whatever is leased was leased by an earlier life of this server.
             lease::lapse_all(&db).await?;
-            ingestion::queue::lapse_all(&db).await?;
+            vector_stores::queue::lapse_all(&db).await?;
         }
         let project = keys::ensure_project(&db, keys::DEFAULT_PROJECT).await?;
         let node = ids::random("node_", 12);
@@ -158,8 +159,8 @@ impl App {
             )),
         ];
         let state = AppState::new(state::Inner {
-            vector_stores: vector_stores::Context { db: db.clone(), knock },
-            retrieval: retrieval::Context { db: db.clone() },
+            vector_stores: vector_stores::Context { db: db.clone(), knock: knock.clone() },
+            retrieval: retrieval::Context { db: db.clone(), knock },
             db,
             auth,
             runs,

@@ -41,8 +41,6 @@ pub mod page;
 pub mod pool;
 /// The private PostgreSQL of the embedded default.
 pub mod postgres;
-/// Finding pieces of files.
-pub mod retrieval;
 /// HTTP, a file per resource.
 pub mod routes;
 /// HTTP connections.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use crate::auth::Authenticator;
 use crate::dialect::Dialect;
 use crate::pool::PgPool;
-use crate::retrieval;
-use crate::services::{files, runs, vector_stores};
+use crate::services::{files, retrieval, runs, vector_stores};
 
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]

@@ -8,8 +8,8 @@ use super::fields::{
     metadata, short_text, text, word, wrong_type, wrong_word,
 };
 use super::tools::{
-    ASSISTANT_TOOLS, RUN_TOOLS, file_ids, modified_resources, reasoning_effort, response_format, tool,
-    named_resources, tool_choice, tool_kind, tool_resources,
+    ASSISTANT_TOOLS, RUN_TOOLS, file_ids, modified_resources, named_resources, reasoning_effort,
+    response_format, tool, tool_choice, tool_kind, tool_resources,
 };
 use super::{Dialect, Query};
 use crate::error::Invalid;

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::Dialect;
-use super::vector_stores::inline_vector_store;
 use super::fields::{
     At, Fields, Foreign, array, boolean, decimal, filled_text, id, integer, object, text, word, wrong_type,
     wrong_word,
 };
+use super::vector_stores::inline_vector_store;
 use crate::error::Invalid;
 use crate::types::tool::{
     CodeInterpreterResources, FILE_IDS, FileSearch, FileSearchResources, Function, FunctionName,
@@ -182,16 +182,20 @@ fn read_resources(
     })?;
     let file_search = fields.patch("file_search", |value, at| {
         let mut fields = Fields::of(value, at)?;
-        let named = fields.optional("vector_store_ids", array(VECTOR_STORE_IDS, id("vs_")))?.unwrap_or_default();
+        let named =
+            fields.optional("vector_store_ids", array(VECTOR_STORE_IDS, id("vs_")))?.unwrap_or_default();
         let path = fields.path("vector_stores");
         let described = match inline {
-            Inline::Described => fields.optional("vector_stores", array(VECTOR_STORE_IDS, inline_vector_store))?,
+            Inline::Described => {
+                fields.optional("vector_stores", array(VECTOR_STORE_IDS, inline_vector_store))?
+            }
             Inline::Refused => None,
         };
         let described = described.unwrap_or_default();
         fields.finish(Foreign::NONE)?;
         if !named.is_empty() && !described.is_empty() {
-            let message = format!("'vector_store_ids' and '{path}' are mutually exclusive: send one of them.");
+            let message =
+                format!("'vector_store_ids' and '{path}' are mutually exclusive: send one of them.");
             return Err(Invalid::field(path, "mutually_exclusive_parameters", message));
         }
         Ok(FileSearchResources { vector_store_ids: named, vector_stores: described })

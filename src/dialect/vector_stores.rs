@@ -10,8 +10,8 @@ use super::{Dialect, Query};
 use crate::error::Invalid;
 use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::types::vector_store::{
-    AddFile, Attributes, Chunking, Comparison, ContentPage, CreateVectorStore, ExpiresAfter, Filter,
-    ModifyVectorStore, SearchResultsPage, SearchVectorStore, VectorStore, VectorStoreFile,
+    AddFile, Attributes, Chunking, Comparison, ContentPage, CreateVectorStore, ExpiresAfter, FileCursors,
+    Filter, ModifyVectorStore, SearchResultsPage, SearchVectorStore, VectorStore, VectorStoreFile,
     VectorStoreFileBatch, VectorStoreFileStatus,
 };
 
@@ -219,15 +219,10 @@ pub fn status_filter(query: &Query) -> Result<Option<VectorStoreFileStatus>, Inv
         None | Some("") => Ok(None),
         Some(name) => {
             let at = At { path: "filter", dialect: Dialect::V2 };
-            word(VectorStoreFileStatus::WORDS, VectorStoreFileStatus::from_word)(Value::from(name), at).map(Some)
+            word(VectorStoreFileStatus::WORDS, VectorStoreFileStatus::from_word)(Value::from(name), at)
+                .map(Some)
         }
     }
-}
-
-/// The cursors of a list of files are ids of files.
-pub struct FileCursors {
-    pub after: Option<String>,
-    pub before: Option<String>,
 }
 
 /// The query of a list of files without its cursors, and these.

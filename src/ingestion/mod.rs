@@ -3,23 +3,22 @@
 //! of a file is found before all of it is.
 
 mod chunks;
-pub mod index;
-pub mod queue;
+mod index;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
 use crate::pool::PgPool;
 use crate::services::files;
+use crate::services::vector_stores::Knock;
+use crate::services::vector_stores::queue::{self, Index, Leased};
 use crate::types::vector_store::{FileError, FileErrorCode};
-use index::Index;
-use queue::Leased;
 
 /// How often the queue is looked at when nobody knocks: how files of other nodes are found.
 const POLL: Duration = Duration::from_secs(1);
@@ -30,16 +29,6 @@ const RELEASE: Duration = Duration::from_secs(5);
 /// The pause after the database or the store of files did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Says that there may be a file to make searchable.
-#[derive(Clone, Default)]
-pub struct Knock(Arc<Notify>);
-
-impl Knock {
-    pub fn knock(&self) {
-        self.0.notify_one();
-    }
-}
-
 /// The work of this node.
 pub struct Ingestion {
     db: PgPool,
@@ -48,6 +37,8 @@ pub struct Ingestion {
     lease: Duration,
     room: Arc<Semaphore>,
     knock: Knock,
+    /// The project that was served last: the next one is next in turn.
+    last: Mutex<String>,
     stop: CancellationToken,
     tracker: TaskTracker,
 }
@@ -75,6 +66,7 @@ impl Ingestion {
             lease,
             room: Arc::new(Semaphore::new(workers)),
             knock,
+            last: Mutex::default(),
             stop: CancellationToken::new(),
             tracker: TaskTracker::new(),
         });
@@ -92,7 +84,9 @@ impl Ingestion {
         let released = tokio::time::timeout(RELEASE, queue::release(&self.db, &self.node, None)).await;
         match released.unwrap_or(Err(Error::Unavailable)) {
             Ok(0) => {}
-            Ok(files) => tracing::info!(files, "gave files that were being made searchable back to the queue"),
+            Ok(files) => {
+                tracing::info!(files, "gave files that were being made searchable back to the queue")
+            }
             Err(error) => tracing::warn!(%error, "files could not be given back; their leases lapse"),
         }
     }
@@ -102,7 +96,7 @@ impl Ingestion {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = self.knock.0.notified() => {}
+                () = self.knock.heard() => {}
                 () = tokio::time::sleep(POLL) => {}
                 _ = take_back.tick() => {
                     if let Err(error) = queue::take_back(&self.db).await {
@@ -117,6 +111,10 @@ impl Ingestion {
         }
     }
 
+    fn last(&self) -> MutexGuard<'_, String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes as many files as there is room for.
     async fn take(self: &Arc<Self>) -> Result<(), Error> {
         let free = self.room.available_permits();
@@ -124,7 +122,9 @@ impl Ingestion {
             return Ok(());
         }
         let limit = i64::try_from(free).unwrap_or(i64::MAX);
-        for leased in queue::claim(&self.db, &self.node, self.lease, limit).await? {
+        let after = self.last().clone();
+        for leased in queue::claim(&self.db, &self.node, self.lease, limit, &after).await? {
+            self.last().clone_from(&leased.project);
             let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else { break };
             let ingestion = Arc::clone(self);
             self.tracker.spawn(async move {
@@ -185,7 +185,10 @@ impl Ingestion {
             Outcome::Unsearchable(error) => queue::fail(&self.db, leased, &error).await?,
         };
         if !stored {
-            tracing::debug!(file = leased.file_id, "a file was taken out, or its lease was lost, while it was read");
+            tracing::debug!(
+                file = leased.file_id,
+                "a file was taken out, or its lease was lost, while it was read"
+            );
         }
         Ok(())
     }
@@ -213,7 +216,7 @@ impl Ingestion {
             }));
         };
         let (store, chunking) = (leased.store, leased.chunking());
-        let indexed = tokio::task::spawn_blocking(move || Index::of(store, &text, chunking)).await;
+        let indexed = tokio::task::spawn_blocking(move || index::of(store, &text, chunking)).await;
         Ok(match indexed.map_err(|error| Error::Internal(error.to_string()))? {
             Ok(index) if index.chunks.is_empty() => Outcome::Unsearchable(invalid("The file holds no text.")),
             Ok(index) => Outcome::Indexed(Box::new(index)),

@@ -39,7 +39,10 @@ async fn create(
     Body(fields): Body,
 ) -> Result<Response, Error> {
     let request = requests::create_message(fields)?;
-    json(caller.dialect, &messages::create(&state.vector_stores, &caller.project.0, &thread_id, request).await?)
+    json(
+        caller.dialect,
+        &messages::create(&state.vector_stores, &caller.project.0, &thread_id, request).await?,
+    )
 }
 
 /// `getMessage`.

@@ -11,7 +11,7 @@ use super::reply::json;
 use crate::dialect::requests::page_request;
 use crate::dialect::vector_stores as requests;
 use crate::error::Error;
-use crate::retrieval;
+use crate::services::retrieval;
 use crate::services::vector_stores::{self, batches, files};
 use crate::state::AppState;
 use crate::types::vector_store::{VectorStore, VectorStoreFileStatus};
@@ -126,7 +126,7 @@ async fn retrieve_file(
     caller: Caller,
     Ids((id, file_id)): Ids<(String, String)>,
 ) -> Result<Response, Error> {
-    let file = files::get(&state.db, &caller.project.0, &id, &file_id).await?;
+    let file = files::retrieve(&state.db, &caller.project.0, &id, &file_id).await?;
     Ok(polled(json(caller.dialect, &file)?, file.status))
 }
 

@@ -1,7 +1,7 @@
 //! Assistants.
 
-use sqlx::{PgConnection, PgExecutor};
 use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
 use super::{AsJson, assistant_files, files, known, now, vector_stores};

@@ -7,6 +7,7 @@ pub mod assistants;
 pub mod files;
 pub mod keys;
 pub mod messages;
+pub mod retrieval;
 pub mod run_events;
 pub mod run_steps;
 pub mod runs;

@@ -89,7 +89,8 @@ pub async fn insert(
         metadata: request.metadata,
         tool_resources: request.tool_resources.filled(),
     };
-    let attached = if attachments::has_any(&request.messages) { request.messages.clone() } else { Vec::new() };
+    let attached =
+        if attachments::has_any(&request.messages) { request.messages.clone() } else { Vec::new() };
     let messages = NewMessage::series(&thread.id, request.messages, ord);
     let last_ord = messages.last().map_or(ord, |message| message.ord);
     sqlx::query!(

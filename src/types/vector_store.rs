@@ -198,6 +198,13 @@ pub struct AddFile {
     pub chunking: Chunking,
 }
 
+/// The cursors of a list of files, which are ids of files.
+#[derive(Debug, Clone, Default)]
+pub struct FileCursors {
+    pub after: Option<String>,
+    pub before: Option<String>,
+}
+
 /// A page without a cursor that the API knows: all of what there is.
 #[derive(Debug, Clone, Serialize)]
 pub struct ContentPage {

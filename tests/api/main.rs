@@ -37,3 +37,4 @@ mod tenancy;
 mod threads;
 mod uploads;
 mod upstream;
+mod vector_stores;

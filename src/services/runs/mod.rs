@@ -45,7 +45,7 @@ pub struct Context {
     /// Reading what other nodes publish.
     pub followers: super::run_events::followers::Followers,
     /// Says that there are files to make searchable.
-    pub knock: crate::ingestion::Knock,
+    pub knock: super::vector_stores::Knock,
     /// How long a run may live.
     pub lifetime: std::time::Duration,
     /// How long a node may be silent before its runs go on elsewhere.

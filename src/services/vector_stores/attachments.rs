@@ -32,9 +32,10 @@ pub async fn make(
 
 /// Whether there is anything for [`attach`] to do.
 pub fn has_any(requests: &[CreateMessage]) -> bool {
-    requests.iter().flat_map(|request| &request.attachments).any(|attachment| {
-        attachment.tools.iter().any(|tool| tool.kind == ToolKind::FileSearch)
-    })
+    requests
+        .iter()
+        .flat_map(|request| &request.attachments)
+        .any(|attachment| attachment.tools.iter().any(|tool| tool.kind == ToolKind::FileSearch))
 }
 
 /// Puts the files that messages attach for file search into the thread's store, which is made where there is none;
@@ -48,7 +49,8 @@ pub async fn attach(
     let searched = |is_v1: bool| -> Vec<String> {
         let requests = requests.iter().filter(|request| request.is_v1 == is_v1);
         let attached = requests.flat_map(|request| &request.attachments);
-        let searched = attached.filter(|attached| attached.tools.iter().any(|tool| tool.kind == ToolKind::FileSearch));
+        let searched =
+            attached.filter(|attached| attached.tools.iter().any(|tool| tool.kind == ToolKind::FileSearch));
         searched.map(|attached| attached.file_id.clone()).collect()
     };
     let (shown, hidden) = (searched(false), searched(true));

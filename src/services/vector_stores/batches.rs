@@ -4,14 +4,13 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 
 use super::{Context, check_exists, files};
-use crate::dialect::vector_stores::FileCursors;
 use crate::error::Error;
 use crate::ids;
 use crate::page::PageRequest;
 use crate::pool::PgPool;
 use crate::types::List;
 use crate::types::vector_store::{
-    AddFile, FileCounts, VectorStoreFile, VectorStoreFileBatch, VectorStoreFileStatus,
+    AddFile, FileCounts, FileCursors, VectorStoreFile, VectorStoreFileBatch, VectorStoreFileStatus,
 };
 
 struct Row {

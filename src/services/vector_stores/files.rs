@@ -6,15 +6,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Context, check_exists, kinds, lock};
-use crate::dialect::vector_stores::FileCursors;
 use crate::error::{Error, Invalid};
 use crate::ids;
 use crate::page::PageRequest;
 use crate::pool::PgPool;
 use crate::services::{AsJson, known};
 use crate::types::vector_store::{
-    AddFile, Attributes, Chunking, ContentPage, FileError, FileErrorCode, TextContent, VectorStore,
-    VectorStoreFile, VectorStoreFileStatus,
+    AddFile, Attributes, Chunking, ContentPage, FileCursors, FileError, FileErrorCode, TextContent,
+    VectorStore, VectorStoreFile, VectorStoreFileStatus,
 };
 use crate::types::{Deleted, List};
 
@@ -83,7 +82,7 @@ pub async fn create(
     let mut tx = crate::services::begin(&context.db).await?;
     check_exists(&mut *tx, project, store_id).await?;
     insert(&mut tx, project, store_id, None, vec![file], Kinds::All).await?;
-    let file = get(&mut *tx, project, store_id, &file_id).await?;
+    let file = get(&mut tx, project, store_id, &file_id).await?;
     tx.commit().await?;
     context.knock.knock();
     Ok(file)
@@ -210,7 +209,9 @@ async fn check_searchable(
     if wanted == Kinds::Searchable {
         let unsearchable = |filename: &str| kinds::unsearchable_extension(filename).is_some();
         added.retain(|file| {
-            !named.iter().any(|named| named.id == file.file_id && named.filename.as_deref().is_some_and(unsearchable))
+            !named
+                .iter()
+                .any(|named| named.id == file.file_id && named.filename.as_deref().is_some_and(unsearchable))
         });
         return Ok(());
     }
@@ -335,21 +336,27 @@ pub async fn list(
 
 /// `getVectorStoreFile`.
 pub async fn get(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     project: &str,
     store_id: &str,
     file_id: &str,
 ) -> Result<VectorStoreFile, Error> {
-    let row = select!(
-        "store_id = $1 and file_id = $2 and project_id = $3
-         and exists (select 1 from vector_stores s where s.id = $1 and not s.gone and s.owner is null)",
-        store_id,
-        file_id,
-        project
-    )
-    .fetch_optional(db)
-    .await?;
+    check_exists(&mut *db, project, store_id).await?;
+    let row = select!("store_id = $1 and file_id = $2", store_id, file_id).fetch_optional(db).await?;
     row.ok_or_else(|| not_found(store_id, file_id))?.try_into()
+}
+
+/// The same on a connection of its own.
+pub async fn retrieve(
+    db: &PgPool,
+    project: &str,
+    store_id: &str,
+    file_id: &str,
+) -> Result<VectorStoreFile, Error> {
+    let mut connection = db.acquire().await?;
+    let file = get(&mut connection, project, store_id, file_id).await;
+    connection.done();
+    file
 }
 
 /// `updateVectorStoreFileAttributes`: they replace those before.
@@ -370,7 +377,7 @@ pub async fn update_attributes(
     )
     .execute(db)
     .await?;
-    get(db, project, store_id, file_id).await
+    retrieve(db, project, store_id, file_id).await
 }
 
 /// `deleteVectorStoreFile`: it is found no more at once, and stays a file.
@@ -389,7 +396,7 @@ pub async fn content(
     store_id: &str,
     file_id: &str,
 ) -> Result<ContentPage, Error> {
-    let file = get(db, project, store_id, file_id).await?;
+    let file = retrieve(db, project, store_id, file_id).await?;
     if file.status != VectorStoreFileStatus::Completed {
         let status = file.status.as_str();
         let message = format!("File '{file_id}' is {status}: only a completed file has content.");

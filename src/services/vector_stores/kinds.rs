@@ -3,10 +3,10 @@
 /// Extensions of files that hold no text: images, sound, film, archives, programs, and documents of formats that nothing
 /// here reads.
 const UNSEARCHABLE: &[&str] = &[
-    "7z", "avi", "bin", "bmp", "bz2", "doc", "dll", "dmg", "ds_store", "dylib", "exe", "flac", "gif", "gz", "heic", "ico", "iso",
-    "jar", "jpeg", "jpg", "m4a", "mkv", "mov", "mp3", "mp4", "mpeg", "mpga", "odp", "ods", "ogg", "otf", "parquet", "pkl", "png",
-    "ppt", "pyc", "rar", "so", "sqlite", "tar", "tgz", "tif", "tiff", "ttf", "wasm", "wav", "webm", "webp", "woff", "woff2", "xls",
-    "xz", "zip", "zst",
+    "7z", "avi", "bin", "bmp", "bz2", "doc", "dll", "dmg", "ds_store", "dylib", "exe", "flac", "gif", "gz",
+    "heic", "ico", "iso", "jar", "jpeg", "jpg", "m4a", "mkv", "mov", "mp3", "mp4", "mpeg", "mpga", "odp",
+    "ods", "ogg", "otf", "parquet", "pkl", "png", "ppt", "pyc", "rar", "so", "sqlite", "tar", "tgz", "tif",
+    "tiff", "ttf", "wasm", "wav", "webm", "webp", "woff", "woff2", "xls", "xz", "zip", "zst",
 ];
 
 /// The extension of a file that cannot be searched, with its dot and as it was written.

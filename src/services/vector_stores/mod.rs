@@ -6,21 +6,39 @@ pub mod batches;
 pub mod clearing;
 pub mod files;
 mod kinds;
+pub mod queue;
+
+use std::sync::Arc;
 
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 
 use super::AsJson;
 use crate::error::{Error, Invalid};
 use crate::ids;
-use crate::ingestion::Knock;
 use crate::page::PageRequest;
 use crate::pool::PgPool;
 use crate::types::vector_store::{
     AddFile, CreateVectorStore, ExpiresAfter, FileCounts, ModifyVectorStore, VectorStore, VectorStoreStatus,
 };
 use crate::types::{Deleted, List, Metadata};
+
+/// Says that there may be a file to make searchable.
+#[derive(Clone, Default)]
+pub struct Knock(Arc<Notify>);
+
+impl Knock {
+    pub fn knock(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until somebody has knocked.
+    pub async fn heard(&self) {
+        self.0.notified().await;
+    }
+}
 
 /// What the services of vector stores need.
 #[derive(Clone)]

@@ -5,6 +5,7 @@
 mod document;
 mod router;
 pub mod table;
+mod vector_stores;
 pub mod world;
 
 use futures_util::StreamExt;
@@ -14,14 +15,13 @@ use serde_json::Value;
 use crate::support::TestApp;
 use crate::support::client::{Answer, Client, id};
 use document::Row;
-use table::{Contract, How, OPERATIONS, Operation, Tenancy};
+use table::{Contract, How, Operation, Tenancy, operations};
 use world::{Request, World, parameters};
 
 #[tokio::test]
 async fn every_operation_keeps_its_contract() {
     let app = TestApp::start().await;
-    let pairs = OPERATIONS
-        .iter()
+    let pairs = operations()
         .flat_map(|operation| operation.contracts.iter().map(move |&contract| (operation, contract)));
     let rows = stream::iter(pairs).map(|(operation, contract)| walk(&app, operation, contract));
     let rows: Vec<Row> = rows.buffered(4).collect().await;
@@ -117,7 +117,7 @@ impl Check<'_> {
             // A file that a body names is a value of the body, and a wrong one.
             let status = if *name == "other_file_id" { 400 } else { 404 };
             self.error(&answer, status, &message, param, None);
-            let shown = self.not_found(name, "…").0;
+            let shown = self.not_found(name, "…").0.replace(self.world.id("vector_store_id"), "…");
             messages.push(if status == 404 { shown } else { format!("{shown} ({status})") });
         }
         messages
@@ -144,8 +144,14 @@ impl Check<'_> {
         let kind = match name {
             "file_id" if self.operation.path.starts_with("/assistants") => "assistant file",
             "file_id" if self.operation.path.starts_with("/threads") => "message file",
+            "file_id" if self.operation.path.starts_with("/vector_stores") => {
+                let store = self.own_id("vector_store_id");
+                return (format!("No file found with id '{id}' in vector store '{store}'."), None);
+            }
             "file_id" | "other_file_id" => return (format!("No such File object: {id}"), Some("id")),
             "step_id" => "run step",
+            "vector_store_id" => "vector store",
+            "batch_id" => "vector store file batch",
             name => name.strip_suffix("_id").expect("ids end with _id"),
         };
         (format!("No {kind} found with id '{id}'."), None)
@@ -223,6 +229,7 @@ impl Check<'_> {
         let kind = match self.operation.shows {
             "file" => "file_id",
             "upload" => "upload_id",
+            "vector_store" => "vector_store_id",
             "thread" => "thread_id",
             _ => "assistant_id",
         };

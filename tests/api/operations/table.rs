@@ -1,5 +1,5 @@
-//! Every operation of both documents that Locum serves, as data. `chat/completions`, `embeddings`, `models`
-//! and vector stores are not in it yet.
+//! Every operation of both documents that Locum serves, as data. `chat/completions`, `embeddings` and
+//! `models` are not in it yet. Those of vector stores are in a file of their own.
 //!
 //! In paths, bodies and messages `$name` stands for an id of the [`World`](super::world::World).
 
@@ -87,9 +87,9 @@ pub enum Tenancy {
 
 const BOTH: &[Contract] = &[Contract::V1, Contract::V2];
 const V1: &[Contract] = &[Contract::V1];
-const V2: &[Contract] = &[Contract::V2];
+pub const V2: &[Contract] = &[Contract::V2];
 
-const fn operation(id: &'static str, method: &'static str, path: &'static str) -> Operation {
+pub const fn operation(id: &'static str, method: &'static str, path: &'static str) -> Operation {
     Operation {
         id,
         method,
@@ -104,7 +104,7 @@ const fn operation(id: &'static str, method: &'static str, path: &'static str) -
     }
 }
 
-const fn refused(
+pub const fn refused(
     how: How,
     message: &'static str,
     param: Option<&'static str>,
@@ -116,14 +116,14 @@ const fn refused(
 const NO_UTF8: Refused =
     refused(How::Path, "The path of the URL is not valid percent-encoded UTF-8.", None, None);
 
-const NO_LIMIT: Refused = refused(
+pub const NO_LIMIT: Refused = refused(
     How::Query("limit=0"),
     "Invalid 'limit': integer below minimum value. Expected a value >= 1, but got 0 instead.",
     Some("limit"),
     Some("integer_below_min_value"),
 );
 
-const NO_METADATA: Refused = refused(
+pub const NO_METADATA: Refused = refused(
     How::Body(Body::Json(r#"{"metadata": {"k": ["v"]}}"#)),
     "Invalid type for 'metadata.k': expected a string, but got an array instead.",
     Some("metadata.k"),
@@ -144,6 +144,8 @@ macro_rules! lacks {
         )
     };
 }
+
+pub(super) use lacks;
 
 const METADATA: Body = Body::Json(r#"{"metadata": {"k": "v"}}"#);
 
@@ -215,8 +217,13 @@ const UPLOAD: Body = Body::Json(
 /// The run that waits for tool outputs.
 const WAITING: &[(&str, &str)] = &[("thread_id", "waiting_thread_id"), ("run_id", "waiting_run_id")];
 
+/// All of them.
+pub fn operations() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().chain(super::vector_stores::OPERATIONS)
+}
+
 /// In the order of the documents.
-pub const OPERATIONS: &[Operation] = &[
+const OPERATIONS: &[Operation] = &[
     Operation {
         tenancy: Tenancy::NotListed("assistant_id"),
         refused: NO_LIMIT,

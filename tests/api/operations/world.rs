@@ -72,7 +72,15 @@ impl World {
         let path = format!("/uploads/{}/complete", id(&completed));
         client.post(&path, json!({"part_ids": [part["id"]]})).await.ok();
 
+        let store = client.post("/vector_stores", json!({})).await.ok();
+        let path = format!("/vector_stores/{}/file_batches", id(&store));
+        let batch =
+            client.post(&path, json!({"file_ids": [file_ids[0]], "attributes": {"a": "b"}})).await.ok();
+        client.wait_for_store(&store).await;
+
         let objects = [
+            ("vector_store_id", &store),
+            ("batch_id", &batch),
             ("assistant_id", &assistant),
             ("thread_id", &thread),
             ("message_id", &message),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::attempt::Attempt;
 use super::memory::{MIB, resident};
 use super::wire::{Reply, Wire};
-use crate::operations::table::{Contract, OPERATIONS, Operation};
+use crate::operations::table::{Contract, Operation, operations};
 use crate::operations::world::World;
 use crate::support::app::KEY;
 use crate::support::binary::Server;
@@ -71,8 +71,7 @@ async fn whatever_comes_is_answered_in_the_api_s_shape() {
     ]);
     let client = server.client(KEY);
     let barrage = Barrage { url: &server.url, client: client.clone(), seed };
-    let pairs = OPERATIONS
-        .iter()
+    let pairs = operations()
         .flat_map(|operation| operation.contracts.iter().map(move |&contract| (operation, contract)));
     let sent: usize = stream::iter(pairs.enumerate())
         .map(|(number, (operation, contract))| barrage.fire(operation, contract, number as u64))

@@ -1,17 +1,47 @@
 //! The queue of files that are to be made searchable. A node leases some; lease times are the database's. No write
 //! of a node that has lost its lease changes anything.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::PgExecutor;
 
-use super::index::Index;
 use crate::error::Error;
 use crate::pool::PgPool;
 use crate::types::vector_store::{Chunking, FileError};
 
 /// Leases after which a file is given up. The statement below holds this number too.
 pub const MAX_ATTEMPTS: i32 = 3;
+
+/// The chunks of a file, and in how many of them each term stands.
+#[derive(Debug)]
+pub struct Index {
+    pub chunks: Vec<Chunk>,
+    pub frequencies: BTreeMap<i32, i64>,
+}
+
+/// A chunk as its row has it.
+#[derive(Debug)]
+pub struct Chunk {
+    pub place: i32,
+    pub start: i64,
+    pub words: i32,
+    pub terms: Vec<i32>,
+    pub counts: Vec<u8>,
+    pub content: String,
+}
+
+impl Index {
+    pub fn words(&self) -> i64 {
+        self.chunks.iter().map(|chunk| i64::from(chunk.words)).sum()
+    }
+
+    /// The bytes of its chunks: `usage_bytes` of the file.
+    pub fn bytes(&self) -> i64 {
+        let bytes = self.chunks.iter().map(|chunk| chunk.content.len()).sum::<usize>();
+        i64::try_from(bytes).unwrap_or(i64::MAX)
+    }
+}
 
 /// A file that this node has leased.
 #[derive(Debug, Clone)]
@@ -28,20 +58,18 @@ pub struct Leased {
 
 impl Leased {
     pub fn chunking(&self) -> Chunking {
-        Chunking {
-            max_chunk_size_tokens: self.chunk_tokens,
-            chunk_overlap_tokens: self.overlap_tokens,
-        }
+        Chunking { max_chunk_size_tokens: self.chunk_tokens, chunk_overlap_tokens: self.overlap_tokens }
     }
 }
 
-/// Leases up to `limit` files. The next place goes to the project that has the fewest under way; within it to the file
-/// that has waited longest.
+/// Leases up to `limit` files. The next place goes to the project that has the fewest under way; of several, to the next in
+/// turn after `after`; within it to the file that has waited longest.
 pub async fn claim(
     db: impl PgExecutor<'_>,
     node: &str,
     lease: Duration,
     limit: i64,
+    after: &str,
 ) -> Result<Vec<Leased>, Error> {
     let leased = sqlx::query_as!(
         Leased,
@@ -59,7 +87,7 @@ pub async fn claim(
             where status = 'in_progress' and lease_owner is not null and not gone group by project_id
          ),
          chosen as (
-            select next.number from projects left join under_way using (project_id)
+            select next.number, projects.project_id, next.place from projects left join under_way using (project_id)
             cross join lateral (
                 select number, coalesce(under_way.files, 0) + row_number() over (order by number) as place
                 from (
@@ -69,7 +97,7 @@ pub async fn claim(
                     order by f.number limit $4
                 ) as waiting
             ) as next
-            order by next.place, next.number limit $4
+            order by next.place, projects.project_id <= $5, projects.project_id limit $4
          ),
          leased as (
             update vector_store_files f
@@ -88,6 +116,7 @@ pub async fn claim(
         lease.as_secs_f64(),
         MAX_ATTEMPTS,
         limit,
+        after,
     )
     .fetch_all(db)
     .await?;
@@ -215,7 +244,8 @@ pub async fn complete(db: &PgPool, leased: &Leased, index: &Index) -> Result<boo
         .await?;
     }
     // Last and in one order: files of one store wait for each other here, and never in a circle.
-    let (terms, chunks): (Vec<i32>, Vec<i64>) = index.frequencies.iter().map(|(term, chunks)| (*term, *chunks)).unzip();
+    let (terms, chunks): (Vec<i32>, Vec<i64>) =
+        index.frequencies.iter().map(|(term, chunks)| (*term, *chunks)).unzip();
     sqlx::query!(
         "insert into vector_store_terms (store, term, chunks)
          select $1, term, chunks from unnest($2::integer[], $3::bigint[]) as added (term, chunks) order by term

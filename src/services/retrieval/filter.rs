@@ -81,7 +81,10 @@ mod tests {
 
     #[test]
     fn filters_combine() {
-        let is = |key: &str, value: Value| Filter::Compare { key: key.to_owned(), comparison: Comparison::Eq(value) };
+        let is = |key: &str, value: Value| Filter::Compare {
+            key: key.to_owned(),
+            comparison: Comparison::Eq(value),
+        };
         let attributes = json!({"a": 1, "b": 2});
         let attributes = attributes.as_object().unwrap();
         assert!(passes(&Filter::And(vec![is("a", json!(1)), is("b", json!(2))]), attributes));

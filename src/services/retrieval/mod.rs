@@ -4,6 +4,7 @@
 
 mod candidates;
 mod filter;
+mod of_run;
 pub mod terms;
 
 use std::collections::HashMap;
@@ -12,16 +13,20 @@ use sqlx::types::Json;
 
 use crate::error::Error;
 use crate::pool::PgPool;
-use crate::services::vector_stores;
+use crate::services::vector_stores::{self, Knock};
 use crate::types::vector_store::{
     Attributes, Filter, SearchResult, SearchResultsPage, SearchVectorStore, TextContent, VectorStoreStatus,
 };
 use candidates::{Candidate, Store};
 
+pub use of_run::stores_of_run;
+
 /// What a search needs.
 #[derive(Clone)]
 pub struct Context {
     pub db: PgPool,
+    /// Says that there is a file to make searchable.
+    pub knock: Knock,
 }
 
 /// What a search asks for.
@@ -174,6 +179,7 @@ async fn read(db: &PgPool, chosen: &[(i64, f64)]) -> Result<Vec<Found>, Error> {
             (row.number, found)
         })
         .collect();
-    let found = chosen.iter().filter_map(|(number, score)| Some(Found { score: *score, ..rows.remove(number)? }));
+    let found =
+        chosen.iter().filter_map(|(number, score)| Some(Found { score: *score, ..rows.remove(number)? }));
     Ok(found.collect())
 }

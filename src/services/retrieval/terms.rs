@@ -7,7 +7,7 @@ use rust_stemmers::{Algorithm, Stemmer};
 /// Longer words are cut: nobody searches for what makes them longer.
 const LONGEST: usize = 64;
 
-/// The words of a text, one after the other. Identifiers count as a whole and as their parts; scripts that are
+/// The words of a text, one after the other. Identifiers count as a whole, as their parts and as pairs of these; scripts that are
 /// written without spaces as pairs of neighbouring characters.
 pub fn words(text: &str) -> Vec<String> {
     let stemmer = Stemmer::create(Algorithm::English);
@@ -18,9 +18,10 @@ pub fn words(text: &str) -> Vec<String> {
             continue;
         }
         let parts = parts(token);
-        if parts.len() > 1 {
+        if parts.len() > 2 {
             words.push(fold(&token.replace('_', ""), &stemmer));
         }
+        words.extend(parts.windows(2).map(|pair| fold(&pair.concat(), &stemmer)));
         words.extend(parts.into_iter().map(|part| fold(part, &stemmer)));
     }
     words.retain(|word| !word.is_empty());
@@ -113,7 +114,10 @@ mod tests {
 
     #[test]
     fn identifiers_are_found_as_a_whole_and_by_their_parts() {
-        assert_eq!(words("get_userName2"), ["getusername2", "get", "user", "name", "2"]);
+        assert_eq!(
+            words("get_userName2"),
+            ["getusername2", "getus", "usernam", "name2", "get", "user", "name", "2"]
+        );
         assert_eq!(words("HTTP"), ["http"]);
     }
 

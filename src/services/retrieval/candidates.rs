@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::terms;
 use crate::error::Error;
 use crate::pool::PgPool;
-use crate::retrieval::terms;
 
 /// Of a query the rarest words count, so many at most.
 const QUERY_TERMS: usize = 64;

@@ -1,0 +1,187 @@
+use super::*;
+use crate::support::redact::is_id;
+
+#[tokio::test]
+async fn an_empty_store_has_every_field() {
+    let app = TestApp::start().await;
+    for client in [app.v1(), app.v2(), app.bare()] {
+        let store = client.post("/vector_stores", json!({})).await.ok();
+        assert!(is_id("vs_", id(&store)), "{store}");
+        let created = store["created_at"].clone();
+        let expected = json!({
+            "id": id(&store), "object": "vector_store", "created_at": created, "name": null, "description": null,
+            "usage_bytes": 0,
+            "file_counts": {"in_progress": 0, "completed": 0, "failed": 0, "cancelled": 0, "total": 0},
+            "status": "completed", "expires_after": null, "expires_at": null, "last_active_at": created,
+            "metadata": {},
+        });
+        assert_eq!(store, expected);
+        assert_eq!(client.get(&format!("/vector_stores/{}", id(&store))).await.ok(), expected);
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_named_is_kept_and_can_be_changed() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let body = json!({
+        "name": "Laws", "description": "All of them", "metadata": {"a": "b"},
+        "expires_after": {"anchor": "last_active_at", "days": 3},
+    });
+    let store = client.post("/vector_stores", body).await.ok();
+    assert_eq!((&store["name"], &store["description"]), (&json!("Laws"), &json!("All of them")));
+    assert_eq!(store["metadata"], json!({"a": "b"}));
+    assert_eq!(store["expires_after"], json!({"anchor": "last_active_at", "days": 3}));
+    let active = store["last_active_at"].as_i64().expect("a time");
+    assert_eq!(store["expires_at"], active + 3 * 86_400);
+
+    let path = format!("/vector_stores/{}", id(&store));
+    let changed = client.post(&path, json!({"name": "Rules", "metadata": {"c": "d"}})).await.ok();
+    assert_eq!((&changed["name"], &changed["metadata"]), (&json!("Rules"), &json!({"c": "d"})));
+    assert_eq!(changed["expires_after"], store["expires_after"]);
+    let body = json!({"name": null, "expires_after": null, "metadata": null});
+    let cleared = client.post(&path, body).await.ok();
+    assert_eq!((&cleared["name"], &cleared["expires_after"]), (&Value::Null, &Value::Null));
+    assert_eq!((&cleared["expires_at"], &cleared["metadata"]), (&Value::Null, &json!({})));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_store_reads_its_files_and_counts_them() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let good = client.upload("good.txt", "assistants", "Paris is the capital of France.").await;
+    let blank = client.upload("blank.txt", "assistants", " \n").await;
+    let body = json!({"file_ids": [id(&good), id(&blank)]});
+    let created = client.post("/vector_stores", body).await.ok();
+    assert_eq!(created["status"], "in_progress");
+    assert_eq!(created["file_counts"]["in_progress"], 2);
+    let store = client.wait_for_store(&created).await;
+    assert_eq!(store["status"], "completed");
+    let counts = json!({"in_progress": 0, "completed": 1, "failed": 1, "cancelled": 0, "total": 2});
+    assert_eq!(store["file_counts"], counts);
+    assert_eq!(store["usage_bytes"], 31);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn stores_are_listed_and_a_deleted_one_is_nowhere() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let mut stores = Vec::new();
+    for number in 0..3 {
+        stores.push(client.post("/vector_stores", json!({"name": number.to_string()})).await.ok());
+    }
+    let page = client.get("/vector_stores?limit=2").await.ok();
+    assert_eq!(page["data"], json!([stores[2], stores[1]]));
+    assert_eq!((&page["has_more"], &page["last_id"]), (&json!(true), &stores[1]["id"]));
+    let rest = client.get(&format!("/vector_stores?limit=2&after={}", id(&stores[1]))).await.ok();
+    assert_eq!(rest["data"], json!([stores[0]]));
+
+    let path = format!("/vector_stores/{}", id(&stores[1]));
+    let deleted = client.delete(&path).await.ok();
+    let expected = json!({"id": id(&stores[1]), "object": "vector_store.deleted", "deleted": true});
+    assert_eq!(deleted, expected);
+    for answer in [client.get(&path).await, client.delete(&path).await, client.post(&path, json!({})).await] {
+        let message = format!("No vector store found with id '{}'.", id(&stores[1]));
+        assert_eq!((answer.status, answer.body["error"]["message"].as_str()), (404, Some(message.as_str())));
+    }
+    let page = client.get("/vector_stores?order=asc").await.ok();
+    assert_eq!(page["data"], json!([stores[0], stores[2]]));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn files_outlive_their_store() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let file = client.upload("a.txt", "assistants", "Paris").await;
+    let store = client.post("/vector_stores", json!({"file_ids": [id(&file)]})).await.ok();
+    client.delete(&format!("/vector_stores/{}", id(&store))).await.ok();
+    assert_eq!(client.get(&format!("/files/{}", id(&file))).await.ok(), file);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn stores_of_another_project_do_not_exist() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let store = client.store_of(&[("a.txt", "Paris is the capital of France.")]).await;
+    let file = client.get(&files_path(&store)).await.ok()["data"][0].clone();
+    let stranger = app.other_tenant().await;
+    let path = format!("/vector_stores/{}", id(&store));
+    let body = json!({"file_id": id(&file)});
+    for answer in [
+        stranger.get(&path).await,
+        stranger.post(&path, json!({"name": "mine"})).await,
+        stranger.delete(&path).await,
+        stranger.post(&format!("{path}/search"), json!({"query": "capital"})).await,
+        stranger.get(&files_path(&store)).await,
+        stranger.post(&files_path(&store), body.clone()).await,
+        stranger.get(&file_path(&store, &file)).await,
+        stranger.post(&file_path(&store, &file), json!({"attributes": {"a": 1}})).await,
+        stranger.delete(&file_path(&store, &file)).await,
+        stranger.get(&format!("{}/content", file_path(&store, &file))).await,
+        stranger.post(&format!("{path}/file_batches"), json!({"file_ids": [id(&file)]})).await,
+    ] {
+        assert_eq!(answer.status, 404, "{}", answer.text);
+    }
+    assert_eq!(stranger.get("/vector_stores").await.ok()["data"], json!([]));
+    let own = stranger.post("/vector_stores", json!({})).await.ok();
+    // A foreign file is one that is not there.
+    let answer = stranger.post(&files_path(&own), body).await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.body["error"]["message"], format!("Files [{}] were not found", id(&file)));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_expired_store_is_shown_and_takes_and_finds_nothing() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let file = client.upload("a.txt", "assistants", "Paris").await;
+    let body = json!({"file_ids": [id(&file)], "expires_after": {"anchor": "last_active_at", "days": 1}});
+    let store = client.post("/vector_stores", body).await.ok();
+    client.wait_for_store(&store).await;
+    let past = "update vector_stores set last_active_at = now() - interval '25 hours' where id = $1";
+    sqlx::query(past).bind(id(&store)).execute(app.db().await).await.unwrap();
+    let path = format!("/vector_stores/{}", id(&store));
+    assert_eq!(client.get(&path).await.ok()["status"], "expired");
+    for (path, body) in [
+        (format!("{path}/search"), json!({"query": "Paris"})),
+        (files_path(&store), json!({"file_id": id(&file)})),
+        (format!("{path}/file_batches"), json!({"file_ids": [id(&file)]})),
+    ] {
+        let answer = client.post(&path, body).await;
+        let message = format!("Vector store '{}' has expired.", id(&store));
+        assert_eq!((answer.status, answer.body["error"]["message"].as_str()), (400, Some(message.as_str())));
+    }
+    // Without its policy it lives again.
+    client.post(&path, json!({"expires_after": null})).await.ok();
+    assert_eq!(client.found(&store, json!({"query": "Paris"})).await, [id(&file)]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_deleted_stores_held_is_removed() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let store = client.store_of(&[("a.txt", "Paris is the capital of France."), ("b.txt", "Rome")]).await;
+    let other = client.store_of(&[("c.txt", "Berlin")]).await;
+    client.delete(&format!("/vector_stores/{}", id(&store))).await.ok();
+    let rows =
+        "select (select count(*) from vector_store_chunks) + (select count(*) from vector_stores where gone)
+                + (select count(*) from vector_store_files where gone)";
+    let mut left = 0_i64;
+    for _ in 0..500 {
+        left = sqlx::query_scalar(rows).fetch_one(app.db().await).await.unwrap();
+        if left == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(left, 1, "the chunk of the other store alone is left");
+    assert_eq!(client.found(&other, json!({"query": "Berlin"})).await.len(), 1);
+    app.stop().await;
+}
