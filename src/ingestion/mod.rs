@@ -104,8 +104,9 @@ impl Ingestion {
                     }
                 }
             }
-            let Some(taken) = self.stop.run_until_cancelled(self.take()).await else { return };
-            if let Err(error) = taken {
+            // Not given up half-way when the server stops: what is leased then would have to lapse.
+            let taken = tokio::time::timeout(self.lease, self.take()).await;
+            if let Err(error) = taken.unwrap_or(Err(Error::Unavailable)) {
                 tracing::warn!(%error, "the queue of files could not be looked at");
             }
         }

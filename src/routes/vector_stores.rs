@@ -179,7 +179,7 @@ async fn retrieve_batch(
     caller: Caller,
     Ids((id, batch_id)): Ids<(String, String)>,
 ) -> Result<Response, Error> {
-    let batch = batches::get(&state.db, &caller.project.0, &id, &batch_id).await?;
+    let batch = batches::retrieve(&state.db, &caller.project.0, &id, &batch_id).await?;
     Ok(polled(json(caller.dialect, &batch)?, batch.status))
 }
 

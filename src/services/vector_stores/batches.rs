@@ -1,6 +1,6 @@
 //! Batches of files that are put into a vector store together.
 
-use sqlx::PgExecutor;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::{Context, check_exists, files};
@@ -68,7 +68,7 @@ pub async fn create(
     .execute(&mut *tx)
     .await?;
     files::insert(&mut tx, project, store_id, Some(&id), added, files::Kinds::All).await?;
-    let batch = get(&mut *tx, project, store_id, &id).await?;
+    let batch = get(&mut tx, project, store_id, &id).await?;
     tx.commit().await?;
     context.knock.knock();
     Ok(batch)
@@ -76,17 +76,18 @@ pub async fn create(
 
 /// `getVectorStoreFileBatch`.
 pub async fn get(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     project: &str,
     store_id: &str,
     id: &str,
 ) -> Result<VectorStoreFileBatch, Error> {
+    check_exists(&mut *db, project, store_id).await?;
     let row = sqlx::query_as!(
         Row,
         r#"select b.id, b.store_id, b.created_at, b.cancelled_at is not null as "is_cancelled!",
             files.in_progress as "in_progress!", files.completed as "completed!", files.failed as "failed!",
             files.cancelled as "cancelled!"
-         from vector_store_batches b join vector_stores s on s.id = b.store_id
+         from vector_store_batches b
          cross join lateral (
             select count(*) filter (where status = 'in_progress') as in_progress,
                 count(*) filter (where status = 'completed') as completed,
@@ -94,14 +95,26 @@ pub async fn get(
                 count(*) filter (where status = 'cancelled') as cancelled
             from vector_store_files f where f.batch_id = b.id and not f.gone
          ) as files
-         where b.id = $1 and b.store_id = $2 and s.project_id = $3 and not s.gone and s.owner is null"#,
+         where b.id = $1 and b.store_id = $2"#,
         id,
         store_id,
-        project,
     )
     .fetch_optional(db)
     .await?;
     Ok(row.ok_or_else(|| not_found(id))?.into())
+}
+
+/// The same on a connection of its own.
+pub async fn retrieve(
+    db: &PgPool,
+    project: &str,
+    store_id: &str,
+    id: &str,
+) -> Result<VectorStoreFileBatch, Error> {
+    let mut connection = db.acquire().await?;
+    let batch = get(&mut connection, project, store_id, id).await;
+    connection.done();
+    batch
 }
 
 /// `cancelVectorStoreFileBatch`: files that are not searchable yet never will be, those that are stay.
@@ -112,7 +125,7 @@ pub async fn cancel(
     id: &str,
 ) -> Result<VectorStoreFileBatch, Error> {
     let mut tx = crate::services::begin(db).await?;
-    let batch = get(&mut *tx, project, store_id, id).await?;
+    let batch = get(&mut tx, project, store_id, id).await?;
     if batch.status == VectorStoreFileStatus::InProgress {
         sqlx::query!(
             "update vector_store_files set status = 'cancelled', lease_owner = null, lease_until = null,
@@ -126,7 +139,7 @@ pub async fn cancel(
             .execute(&mut *tx)
             .await?;
     }
-    let batch = get(&mut *tx, project, store_id, id).await?;
+    let batch = get(&mut tx, project, store_id, id).await?;
     tx.commit().await?;
     Ok(batch)
 }
@@ -140,6 +153,6 @@ pub async fn list_files(
     status: Option<VectorStoreFileStatus>,
     request: (PageRequest, FileCursors),
 ) -> Result<List<VectorStoreFile>, Error> {
-    get(db, project, store_id, id).await?;
+    retrieve(db, project, store_id, id).await?;
     files::list(db, project, store_id, Some(id), status, request).await
 }
