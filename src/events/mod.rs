@@ -6,6 +6,7 @@ mod position;
 mod publisher;
 mod recorder;
 pub mod sse;
+mod step_delta;
 mod stored;
 
 pub use hub::{Heard, Hub, Subscription};
@@ -13,6 +14,7 @@ pub use notice::Notice;
 pub use position::Position;
 pub use publisher::Publisher;
 pub use recorder::Recorder;
+pub use step_delta::{FunctionDelta, StepDelta, StepDetailsDelta, ToolCallKindDelta};
 pub use stored::{Audience, Kind, StoredEvent};
 
 use std::borrow::Cow;
@@ -23,7 +25,7 @@ use crate::dialect::{Dialect, View};
 use crate::error::ErrorBody;
 use crate::types::message::{Annotation, ContentPart, Message};
 use crate::types::run::{Run, RunStatus};
-use crate::types::run_step::{RunStep, ToolCall, ToolCallKind};
+use crate::types::run_step::{FileSearchContent, RunStep, ToolCall, ToolCallKind};
 use crate::types::thread::Thread;
 
 /// An event of a run. Objects are canonical; the stream's writer shows them in the reader's contract. They
@@ -166,13 +168,14 @@ impl RunEvent {
     /// Bytes in memory, roughly: what can be large is counted.
     pub fn weight(&self) -> usize {
         const OBJECT: usize = 1024;
+        const CITATION: usize = 512;
         match self {
             RunEvent::Run(_, run) => {
                 OBJECT + run.instructions.as_ref().map_or(0, String::len) + 512 * run.tools.len()
             }
             RunEvent::Message(_, message) => {
                 let text = |part: &ContentPart| match part {
-                    ContentPart::Text { text } => text.value.len(),
+                    ContentPart::Text { text } => text.value.len() + CITATION * text.annotations.len(),
                     ContentPart::Refusal { refusal } => refusal.len(),
                     _ => 256,
                 };
@@ -183,13 +186,21 @@ impl RunEvent {
                     ToolCallKind::Function { function } => {
                         function.arguments.len() + function.output.as_ref().map_or(0, String::len)
                     }
-                    _ => OBJECT,
+                    ToolCallKind::FileSearch { file_search } => {
+                        let content =
+                            file_search.results.iter().flat_map(|result| result.content.iter().flatten());
+                        let texts = content.map(|FileSearchContent::Text { text }| text.len());
+                        OBJECT * (1 + file_search.results.len()) + texts.sum::<usize>()
+                    }
+                    ToolCallKind::CodeInterpreter { .. } => OBJECT,
                 };
                 OBJECT + step.step_details.tool_calls().iter().map(call).sum::<usize>()
             }
             RunEvent::MessageDelta(delta) => {
                 let piece = |content: &ContentDelta| match &content.part {
-                    ContentPartDelta::Text { text } => text.value.len(),
+                    ContentPartDelta::Text { text } => {
+                        text.value.len() + CITATION * text.annotations.as_ref().map_or(0, Vec::len)
+                    }
                     ContentPartDelta::Refusal { refusal, .. } => refusal.len(),
                 };
                 256 + delta.delta.content.iter().map(piece).sum::<usize>()
@@ -301,79 +312,6 @@ impl MessageDelta {
     }
 }
 
-/// The `thread.run.step.delta` object.
-#[derive(Debug, Clone, Serialize)]
-pub struct StepDelta {
-    pub id: String,
-    pub object: &'static str,
-    pub delta: StepDeltaBody,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct StepDeltaBody {
-    pub step_details: StepDetailsDelta,
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum StepDetailsDelta {
-    ToolCalls { tool_calls: [ToolCallDelta; 1] },
-}
-
-/// A piece of one tool call; the first of a call carries its id.
-#[derive(Debug, Clone, Serialize)]
-pub struct ToolCallDelta {
-    pub index: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    #[serde(flatten)]
-    pub call: ToolCallKindDelta,
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum ToolCallKindDelta {
-    Function { function: FunctionDelta },
-}
-
-/// The first piece of a call has the name, empty arguments and a null output; the others arguments alone.
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-pub enum FunctionDelta {
-    Begin { name: String, arguments: &'static str, output: Option<()> },
-    Arguments { arguments: String },
-}
-
-impl StepDelta {
-    /// The first piece of a function call.
-    pub fn function_begins(step_id: &str, index: usize, call_id: &str, name: &str) -> Self {
-        let function = FunctionDelta::Begin { name: name.to_owned(), arguments: "", output: None };
-        Self::of(
-            step_id,
-            ToolCallDelta {
-                index,
-                id: Some(call_id.to_owned()),
-                call: ToolCallKindDelta::Function { function },
-            },
-        )
-    }
-
-    /// A further piece of a function call's arguments.
-    pub fn function_arguments(step_id: &str, index: usize, arguments: &str) -> Self {
-        let function = FunctionDelta::Arguments { arguments: arguments.to_owned() };
-        Self::of(step_id, ToolCallDelta { index, id: None, call: ToolCallKindDelta::Function { function } })
-    }
-
-    fn of(step_id: &str, call: ToolCallDelta) -> Self {
-        let step_details = StepDetailsDelta::ToolCalls { tool_calls: [call] };
-        Self {
-            id: step_id.to_owned(),
-            object: "thread.run.step.delta",
-            delta: StepDeltaBody { step_details },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -382,8 +320,7 @@ mod tests {
     use crate::dialect::include::Include;
     use crate::types::message::FileCitation;
     use crate::types::run_step::{
-        FileSearchCall, FileSearchContent, FileSearchResult, RunStepKind, RunStepStatus, SearchRanking,
-        StepDetails, ToolCall, ToolCallKind,
+        FileSearchCall, FileSearchResult, RunStepKind, RunStepStatus, SearchRanking, StepDetails,
     };
 
     /// The data of an event as a reader sees it.

@@ -26,7 +26,7 @@ pub fn encode(event: &RunEvent, dialect: Dialect, include: Include) -> Result<By
         }
         RunEvent::Step(_, step) => write(name, &InDialect(dialect, step.as_ref())),
         RunEvent::Message(_, message) => write(name, &InDialect(dialect, message.as_ref())),
-        RunEvent::StepDelta(delta) => write(name, delta),
+        RunEvent::StepDelta(delta) => write(name, &InDialect(dialect, delta)),
         RunEvent::MessageDelta(delta) => write(name, &InDialect(dialect, delta)),
         RunEvent::Notice(notice) => write(name, notice.as_ref()),
         RunEvent::Error(body) => write(name, body),

@@ -146,7 +146,8 @@ impl StoredEvent {
 /// Pieces of text and of calls, of which there are many, are the same in both contracts.
 fn is_same_in_both(event: &RunEvent) -> bool {
     match event {
-        RunEvent::StepDelta(_) | RunEvent::Notice(_) | RunEvent::Error(_) => true,
+        RunEvent::StepDelta(delta) => !delta.is_of_search(),
+        RunEvent::Notice(_) | RunEvent::Error(_) => true,
         RunEvent::MessageDelta(delta) => delta.delta.content.iter().all(|content| match &content.part {
             ContentPartDelta::Text { text } => text.annotations.as_ref().is_none_or(Vec::is_empty),
             ContentPartDelta::Refusal { .. } => false,

@@ -58,10 +58,13 @@ impl Knowledge {
             RunEvent::StepDelta(delta) => {
                 let StepDetailsDelta::ToolCalls { tool_calls } = &delta.delta.step_details;
                 for call in tool_calls {
-                    let ToolCallKindDelta::Function { function } = &call.call;
-                    let bytes = match function {
-                        FunctionDelta::Begin { .. } => 0,
-                        FunctionDelta::Arguments { arguments } => arguments.len(),
+                    let bytes = match &call.call {
+                        ToolCallKindDelta::Function { function: FunctionDelta::Arguments { arguments } } => {
+                            arguments.len()
+                        }
+                        ToolCallKindDelta::Function { function: FunctionDelta::Begin { .. } }
+                        | ToolCallKindDelta::FileSearch { .. }
+                        | ToolCallKindDelta::Retrieval { .. } => 0,
                     };
                     self.told.add(&delta.id, call.index, bytes);
                 }
@@ -75,7 +78,7 @@ impl Knowledge {
         let Some((name, mut data)) = read(frame) else { return };
         let Some(id) = data["id"].as_str().map(str::to_owned) else { return };
         match piece(&mut data) {
-            Some((index, Value::String(text))) => self.told.add(&id, index, text.len()),
+            Some(Piece { index, text }) => self.told.add(&id, index, text.map_or(0, |text| text.len())),
             _ if is_of_part(name) => self.note_name(&id, name),
             _ => {}
         }
@@ -90,7 +93,7 @@ impl Knowledge {
         if events.iter().any(|event| is_end(event)) {
             return None;
         }
-        let Some((index, Value::String(text))) = piece(&mut data) else {
+        let Some(Piece { index, text }) = piece(&mut data) else {
             if name.ends_with(".created") {
                 self.again.0.remove(&id);
             }
@@ -100,14 +103,16 @@ impl Knowledge {
             self.note_name(&id, name);
             return whole();
         };
+        let length = text.as_ref().map_or(0, |text| text.len());
         let before = self.again.of(&id, index).unwrap_or(0);
-        self.again.add(&id, index, text.len());
-        let upto = before + text.len();
+        self.again.add(&id, index, length);
+        let upto = before + length;
         let told = self.told.of(&id, index);
         let Some(heard) = told.replace(told.unwrap_or(0).max(upto)) else { return whole() };
-        if heard <= before && !text.is_empty() {
+        if heard <= before && length > 0 {
             return whole();
         }
+        let text = text?;
         let rest = text.get(heard - before..).filter(|rest| !rest.is_empty())?;
         *text = rest.to_owned();
         let frame = sse::write(name, &data).ok()?;
@@ -138,8 +143,14 @@ fn is_end(name: &str) -> bool {
     last.is_some_and(|last| ["completed", "incomplete", "failed", "cancelled", "expired"].contains(&last))
 }
 
-/// The index and the text of a piece.
-fn piece(data: &mut Value) -> Option<(usize, &mut Value)> {
+/// A piece of a part of a message or of a call of a step.
+struct Piece<'a> {
+    index: usize,
+    /// A search has none.
+    text: Option<&'a mut String>,
+}
+
+fn piece(data: &mut Value) -> Option<Piece<'_>> {
     let delta = data.get_mut("delta")?;
     let part = match delta.get("content") {
         Some(_) => delta.get_mut("content")?.get_mut(0)?,
@@ -148,6 +159,13 @@ fn piece(data: &mut Value) -> Option<(usize, &mut Value)> {
     let index = usize::try_from(part.get("index")?.as_u64()?).ok()?;
     let place = ["/text/value", "/refusal", "/function/arguments"]
         .into_iter()
-        .find(|place| part.pointer(place).is_some_and(Value::is_string))?;
-    Some((index, part.pointer_mut(place)?))
+        .find(|place| part.pointer(place).is_some_and(Value::is_string));
+    let text = match place {
+        Some(place) => match part.pointer_mut(place)? {
+            Value::String(text) => Some(text),
+            _ => None,
+        },
+        None => None,
+    };
+    Some(Piece { index, text })
 }

@@ -12,12 +12,12 @@ use super::followers::{Following, Outlook};
 use crate::error::Error;
 use crate::events::notice::StreamRebuilt;
 use crate::events::{
-    ContentPartDelta, MessageDelta, MessageEventName, Notice, Position, RunEvent, RunEventName, StepDelta,
-    StepEventName, TextDelta,
+    AnnotationDelta, ContentPartDelta, MessageDelta, MessageEventName, Notice, Position, RunEvent,
+    RunEventName, StepDelta, StepEventName, TextDelta,
 };
 use crate::services::runs::{self, Context, LeasedRun};
 use crate::services::{messages, run_steps};
-use crate::types::message::{ContentPart, Message, MessageStatus};
+use crate::types::message::{Annotation, ContentPart, Message, MessageStatus, Text};
 use crate::types::run::{Run, RunStatus};
 use crate::types::run_step::{RunStep, RunStepStatus, StepDetails, ToolCallKind};
 
@@ -263,32 +263,73 @@ fn opened_message(message: &Message) -> Message {
     }
 }
 
-/// The content of a message, each part in one piece.
+/// The content of a message: each part in one piece, but for markers of citations, which are pieces of their own
+/// with their annotations wherever they are told.
 pub fn message_pieces(message: &Message) -> Vec<RunEvent> {
-    let part = |part: &ContentPart| match part {
-        ContentPart::Text { text } if !text.value.is_empty() => {
-            let value = text.value.clone();
-            Some(ContentPartDelta::Text { text: TextDelta { value, annotations: Some(Vec::new()) } })
+    let mut pieces = Vec::new();
+    for (index, part) in message.content.iter().enumerate() {
+        match part {
+            ContentPart::Text { text } => {
+                pieces.extend(text_pieces(text).map(|text| (index, ContentPartDelta::Text { text })));
+            }
+            ContentPart::Refusal { refusal } => {
+                pieces.push((index, ContentPartDelta::Refusal { refusal: refusal.clone(), is_first: true }));
+            }
+            ContentPart::ImageFile { .. } | ContentPart::ImageUrl { .. } => {}
         }
-        ContentPart::Refusal { refusal } => {
-            Some(ContentPartDelta::Refusal { refusal: refusal.clone(), is_first: true })
-        }
-        _ => None,
-    };
-    let parts = message.content.iter().enumerate();
-    let deltas =
-        parts.filter_map(|(index, content)| Some(MessageDelta::new(&message.id, index, part(content)?)));
+    }
+    let deltas = pieces.into_iter().map(|(index, part)| MessageDelta::new(&message.id, index, part));
     deltas.map(RunEvent::MessageDelta).collect()
+}
+
+fn text_pieces(text: &Text) -> impl Iterator<Item = TextDelta> {
+    let mut pieces = Vec::new();
+    let mut told = 0;
+    for (index, annotation) in text.annotations.iter().enumerate() {
+        let (Annotation::FileCitation { start_index, end_index, .. }
+        | Annotation::FilePath { start_index, end_index, .. }) = annotation;
+        let (start, end) = (byte_of(&text.value, *start_index), byte_of(&text.value, *end_index));
+        // Those that a piece of text cannot carry are in the message when it is whole.
+        if start < told || end <= start {
+            continue;
+        }
+        pieces.push((told..start, None));
+        pieces.push((start..end, Some(AnnotationDelta { index, annotation: annotation.clone() })));
+        told = end;
+    }
+    pieces.push((told..text.value.len(), None));
+    pieces.retain(|(place, _)| !place.is_empty());
+    pieces.into_iter().map(|(place, annotation)| {
+        let annotations = match annotation {
+            Some(annotation) => Some(vec![annotation]),
+            None => (place.start == 0).then(Vec::new),
+        };
+        TextDelta { value: text.value[place].to_owned(), annotations }
+    })
+}
+
+/// Where a character begins; the end of the text where it has none.
+fn byte_of(text: &str, character: i64) -> usize {
+    let number = usize::try_from(character).unwrap_or(0);
+    text.char_indices().nth(number).map_or(text.len(), |(place, _)| place)
 }
 
 /// The calls of a step, the arguments of each in one piece.
 pub fn call_pieces(step: &RunStep) -> Vec<RunEvent> {
     let mut pieces = Vec::new();
     for (index, call) in step.step_details.tool_calls().iter().enumerate() {
-        let ToolCallKind::Function { function } = &call.call else { continue };
-        pieces.push(StepDelta::function_begins(&step.id, index, &call.id, &function.name));
-        if !function.arguments.is_empty() {
-            pieces.push(StepDelta::function_arguments(&step.id, index, &function.arguments));
+        match &call.call {
+            ToolCallKind::Function { function } => {
+                pieces.push(StepDelta::function_begins(&step.id, index, &call.id, &function.name));
+                if !function.arguments.is_empty() {
+                    pieces.push(StepDelta::function_arguments(&step.id, index, &function.arguments));
+                }
+            }
+            ToolCallKind::FileSearch { file_search } => {
+                let ranking = file_search.ranking_options.clone();
+                pieces.push(StepDelta::search_begins(&step.id, index, &call.id, ranking));
+            }
+            ToolCallKind::CodeInterpreter { .. } => {}
         }
     }
     pieces.into_iter().map(RunEvent::StepDelta).collect()
