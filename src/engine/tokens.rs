@@ -47,6 +47,22 @@ pub fn at_most(text: &str) -> i64 {
     i64::try_from(text.len()).unwrap_or(i64::MAX)
 }
 
+/// The beginning of a text that takes so many tokens at most.
+pub fn beginning(text: &str, most: i64) -> &str {
+    let (mut fitting, mut above) = (0, text.len() + 1);
+    while above - fitting > 1 {
+        let middle = fitting.midpoint(above);
+        let end = (0..=middle).rev().find(|place| text.is_char_boundary(*place)).unwrap_or(0);
+        if count(&text[..end]) <= most {
+            fitting = middle;
+        } else {
+            above = middle;
+        }
+    }
+    let end = (0..=fitting).rev().find(|place| text.is_char_boundary(*place)).unwrap_or(0);
+    &text[..end]
+}
+
 /// Tokens of a message's content by this measure of its texts.
 pub fn of_content(content: &[ContentPart], measure: fn(&str) -> i64) -> i64 {
     let parts = content.iter().map(|part| match part {
@@ -62,5 +78,22 @@ const fn of_image(detail: ImageDetail) -> i64 {
     match detail {
         ImageDetail::Low => LOW_IMAGE,
         ImageDetail::Auto | ImageDetail::High => IMAGE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_a_text_takes_no_more_than_it_may() {
+        let text = "Größe 👩‍👩‍👧 of 北京 ".repeat(20);
+        for most in [-1, 0, 1, 2, 7, 50, 100_000] {
+            let beginning = beginning(&text, most);
+            assert!(text.starts_with(beginning) && count(beginning) <= most.max(0), "{most}: {beginning}");
+        }
+        assert_eq!(beginning(&text, 100_000), text);
+        assert!(count(beginning(&text, 50)) > 40);
+        assert_eq!(beginning("", 5), "");
     }
 }
