@@ -13,8 +13,8 @@ use crate::auth::Authenticator;
 use crate::blobs::{self, Blobs};
 use crate::config::Config;
 use crate::database::{self, Database, Purpose};
-use crate::engine::Engine;
 use crate::engine::model::Model;
+use crate::engine::{self, Engine};
 use crate::events::Hub;
 use crate::ingestion::Ingestion;
 use crate::listener::{self, Heard, Listener};
@@ -120,9 +120,9 @@ impl App {
         };
         let model = Model::new(config.model.clone())?;
         let files = files::Context::new(db.clone(), open_blobs(config).await?, config.files.file_bytes);
+        let retrieval = retrieval::Context { db: db.clone() };
         let engine = Engine::start(
-            runs.clone(),
-            files.clone(),
+            engine::Contexts { runs: runs.clone(), files: files.clone(), retrieval: retrieval.clone() },
             database.keeper.clone(),
             model,
             config.model.model_retries,
@@ -159,8 +159,8 @@ impl App {
             )),
         ];
         let state = AppState::new(state::Inner {
-            vector_stores: vector_stores::Context { db: db.clone(), knock: knock.clone() },
-            retrieval: retrieval::Context { db: db.clone(), knock },
+            vector_stores: vector_stores::Context { db: db.clone(), knock },
+            retrieval,
             db,
             auth,
             runs,

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::citations::Sources;
 use super::model::stream::{FinishReason, ReplyEvent};
 use super::model::{ModelError, ModelErrorKind};
 use super::outcome::Stop;
 use super::prompt::{self, Bounds, Prompt};
-use super::tools::{self, Answer};
-use super::turn::{self, Reply};
+use super::reply::Reply;
 use super::{Engine, retry, tokens};
 use crate::error::Error;
 use crate::events::{Publisher, RunEvent, RunEventName};
@@ -26,12 +26,8 @@ use crate::services::runs::ending::{self, End};
 use crate::services::runs::progress::{self, Dropped, Hold, OpenStep, Started};
 use crate::services::runs::slots::Executing;
 use crate::types::message::MessageIncompleteReason;
-use crate::types::run::{
-    RequiredAction, RequiredFunction, RequiredToolCall, RequiredToolOutputs, Run, RunIncompleteReason,
-    RunStatus,
-};
-use crate::types::run_step::{RunStepStatus, StepDetails, ToolCallKind};
-use crate::types::tool::ToolKind;
+use crate::types::run::{Run, RunIncompleteReason, RunStatus};
+use crate::types::run_step::RunStepStatus;
 use crate::types::usage::Usage;
 use crate::types::{IncompleteDetails, LastError, LastErrorCode};
 
@@ -49,10 +45,12 @@ pub struct Execution<'a> {
     /// The highest sort key in the thread and the run.
     pub top: Uuid,
     pub reply: Reply,
+    /// What the stored turns have found in files, which the reply can cite.
+    pub sources: Sources,
 }
 
 /// What follows a turn.
-enum Next {
+pub enum Next {
     Turn,
     /// The run has ended or waits for its client.
     Settled,
@@ -72,7 +70,8 @@ pub async fn execute(engine: &Engine, mut leased: LeasedRun, executing: Executin
     };
     let publisher =
         Publisher::new(&engine.hub, &run_id, leased.token, leased.published, leased.events_wanted);
-    let mut execution = Execution { engine, executing, publisher, top, leased, reply: Reply::default() };
+    let (reply, sources) = (Reply::default(), Sources::default());
+    let mut execution = Execution { engine, executing, publisher, top, leased, reply, sources };
     if let Err(stop) = execution.announce_start(dropped, may_have_lost, asked_before).await {
         return execution.end(stop).await;
     }
@@ -175,10 +174,11 @@ impl Execution<'_> {
         let (mut halvings, mut retries) = (0, 0);
         loop {
             let bounds = Bounds { model: &model, window, history_limit };
-            let prompt = retry::until_lapsed(self.engine.lease(), || {
+            let mut prompt = retry::until_lapsed(self.engine.lease(), || {
                 prompt::build(&self.engine.files, &self.leased, &bounds)
             })
             .await??;
+            self.sources = std::mem::take(&mut prompt.sources);
             if prompt.exceeds_maximum {
                 self.settle_incomplete(RunIncompleteReason::MaxPromptTokens, None).await?;
                 return Ok(Next::Settled);
@@ -260,7 +260,7 @@ impl Execution<'_> {
                 let message = "The model's reply was stopped by a content filter.".to_owned();
                 self.end_filtered(LastError { code: LastErrorCode::ServerError, message }).await
             }
-            FinishReason::Stop if calls => self.conclude_calls(usage).await,
+            FinishReason::Stop if calls => self.conclude_calls(prompt, usage).await,
             FinishReason::Length if calls => {
                 let error = LastError {
                     code: LastErrorCode::ServerError,
@@ -301,51 +301,8 @@ impl Execution<'_> {
         Ok(Next::Settled)
     }
 
-    /// The calls are whole. Those that the server answers are answered; for the others the run waits.
-    async fn conclude_calls(&mut self, usage: Usage) -> Result<Next, Stop> {
-        if !self.leased.run.parallel_tool_calls {
-            self.reply.calls.truncate(1);
-        }
-        let mut tool_calls = self.reply.tool_calls();
-        let mut required = Vec::new();
-        for call in &mut tool_calls {
-            let ToolCallKind::Function { function } = &mut call.call else { continue };
-            match tools::answer(&self.leased.run, &function.name) {
-                Answer::Here(output) => function.output = Some(output),
-                Answer::Client => required.push(RequiredToolCall {
-                    id: call.id.clone(),
-                    kind: ToolKind::Function,
-                    function: RequiredFunction {
-                        name: function.name.clone(),
-                        arguments: function.arguments.clone(),
-                    },
-                }),
-            }
-        }
-        let model_calls = self.reply.model_calls();
-        let Some(mut open) = self.reply.open.take() else {
-            return Err(Stop::server_error("A tool call had no step."));
-        };
-        open.step.step_details = StepDetails::ToolCalls { tool_calls };
-        open.model_calls = model_calls;
-        let mut run = self.leased.run.clone();
-        if required.is_empty() {
-            turn::complete(&mut open.step, now(), usage);
-            self.settle_turn(run, open).await?;
-            return Ok(Next::Turn);
-        }
-        // Stored with the step already, shown when its outputs are there.
-        open.step.usage = Some(usage);
-        run.status = RunStatus::RequiresAction;
-        run.required_action = Some(RequiredAction::SubmitToolOutputs {
-            submit_tool_outputs: RequiredToolOutputs { tool_calls: required },
-        });
-        self.settle_turn(run, open).await?;
-        Ok(Next::Settled)
-    }
-
     /// Settles with a reply that is stored whole: what follows is the next turn.
-    async fn settle_turn(&mut self, run: Run, closed: OpenStep) -> Result<(), Stop> {
+    pub async fn settle_turn(&mut self, run: Run, closed: OpenStep) -> Result<(), Stop> {
         self.leased.turns += 1;
         self.settle(run, Some(closed)).await
     }

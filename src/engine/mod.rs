@@ -6,9 +6,12 @@
 //! after `lease::MAX_ATTEMPTS` leases the run fails. Nothing needs to be done at the moment of a crash.
 //!
 //! `worker` takes runs on, `execution` brings one to where it settles, `holding` asks whether it may go on,
-//! `turn` records one reply of the model, `prompt` makes what the model is sent, `retelling` says it again to
+//! `turn` records one reply of the model (`reply`), `answering` answers its calls (`tools`), `citations` makes the
+//! markers in its text annotations, `prompt` makes what the model is sent, `retelling` says it again to
 //! readers that come late, `heartbeat` keeps the leases, `sweeper` ends what no worker is on.
 
+mod answering;
+mod citations;
 mod execution;
 mod heartbeat;
 mod holding;
@@ -16,6 +19,7 @@ mod images;
 pub mod model;
 mod outcome;
 mod prompt;
+mod reply;
 mod retelling;
 mod retry;
 mod sweeper;
@@ -35,6 +39,7 @@ use crate::config::RunOptions;
 use crate::error::{Error, ErrorBody};
 use crate::events::{Hub, RunEvent};
 use crate::pool::PgPool;
+use crate::retrieval;
 use crate::services::runs::lease;
 use crate::services::runs::slots::{Assignment, Slots};
 use crate::services::signals::{self, Signal};
@@ -43,6 +48,13 @@ use model::Model;
 
 /// How long a stop tries to give runs back.
 const RELEASE: Duration = Duration::from_secs(5);
+
+/// What the engine works with beside the model.
+pub struct Contexts {
+    pub runs: runs::Context,
+    pub files: files::Context,
+    pub retrieval: retrieval::Context,
+}
 
 /// The engine of this node.
 pub struct Engine {
@@ -55,6 +67,7 @@ pub struct Engine {
     /// The same with the keeper's connections.
     keeping: runs::Context,
     files: files::Context,
+    retrieval: retrieval::Context,
     model: Model,
     options: RunOptions,
     /// Times that a request is sent again after a transient failure of the model server.
@@ -69,8 +82,7 @@ pub struct Engine {
 impl Engine {
     /// Starts the engine on what `assignments` brings and what the queue holds.
     pub fn start(
-        runs: runs::Context,
-        files: files::Context,
+        Contexts { runs, files, retrieval }: Contexts,
         keeper: PgPool,
         model: Model,
         retries: u32,
@@ -85,6 +97,7 @@ impl Engine {
             slots: runs.slots.clone(),
             runs,
             files,
+            retrieval,
             model,
             options,
             retries,

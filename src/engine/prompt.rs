@@ -7,10 +7,11 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::citations::{self, Form, Sources};
 use super::images::{self, Images};
 use super::outcome::Stop;
 use super::tokens;
-use super::tools::{self, Offer, function};
+use super::tools::{self, Offer, file_search, function};
 use crate::error::Error;
 use crate::pool::PgPool;
 use crate::services::files;
@@ -29,6 +30,10 @@ const PAGE: i64 = 100;
 const NO_INSTRUCTIONS: &str = "You are a helpful assistant.";
 /// The share of the context window that is kept for the reply where the run names no maximum.
 const REPLY_SHARE: i64 = 4;
+/// Tokens that this server's outputs to one reply's calls take at most, and the share of the room that they leave to
+/// the history and to what follows.
+const MOST_OF_OUTPUTS: i64 = 16_000;
+const OUTPUTS_LEAVE: i64 = 4;
 
 /// A prompt, and the history in it.
 pub struct Prompt {
@@ -36,13 +41,36 @@ pub struct Prompt {
     pub body: Map<String, Value>,
     /// Whether it is longer than what the run's maximum of prompt tokens leaves, however short the history.
     pub exceeds_maximum: bool,
+    /// What the run has found in files so far.
+    pub sources: Sources,
     history: Vec<HistoryMessage>,
+    /// Tokens that a prompt may take of the context window.
+    room: i64,
+    /// What the prompt holds beside the history, where outputs of this server may have to fit beside it.
+    fixed_texts: Vec<String>,
 }
 
 impl Prompt {
     /// Tokens of the history, counted: what to halve when the upstream finds the prompt too long.
     pub fn history_tokens(&self) -> i64 {
         self.history.iter().map(tokens::of_message).sum()
+    }
+
+    /// Tokens that this server's outputs to the calls of a reply may take in the next prompt: a share of what is left
+    /// beside that which is never cut.
+    pub fn room_for_outputs(&self, leased: &LeasedRun, reply: &str) -> i64 {
+        let room = tokens_left(leased).prompt.map_or(self.room, |prompt| self.room.min(prompt));
+        let kept = self.history.iter().find(|message| message.role == Role::User);
+        let share = |measure: fn(&str) -> i64| {
+            let fixed = self.fixed_texts.iter().map(|text| measure(text)).sum::<i64>();
+            let kept = kept.map_or(0, |message| tokens::of_content(&message.content, measure));
+            let left = room - fixed - kept - measure(reply) - tokens::PER_MESSAGE;
+            (left - left / OUTPUTS_LEAVE).clamp(0, MOST_OF_OUTPUTS)
+        };
+        match share(tokens::at_most) {
+            MOST_OF_OUTPUTS => MOST_OF_OUTPUTS,
+            _ => share(tokens::count),
+        }
     }
 }
 
@@ -63,21 +91,24 @@ pub async fn build(
     bounds: &Bounds<'_>,
 ) -> Result<Result<Prompt, Stop>, Error> {
     let (db, run) = (&files.db, &leased.run);
-    let turns = said_by_run(db, leased).await?;
-    let offer = match tools::offer(run, leased.turns > 0) {
+    let Said { messages: turns, sources } = said_by_run(db, leased).await?;
+    let offer = match tools::offer(leased) {
         Ok(offer) => offer,
         Err(stop) => return Ok(Err(stop)),
     };
     let left = tokens_left(leased);
     let reply = left.completion.unwrap_or(i64::MAX).min(bounds.window / REPLY_SHARE);
     let room = bounds.window - reply;
-    let room = left.prompt.map_or(room, |prompt| room.min(prompt));
-    let budget = Budget::new(room, bounds.history_limit, fixed_texts(run, &turns, &offer));
+    let limit = left.prompt.map_or(room, |prompt| room.min(prompt));
+    let mut fixed_texts = fixed_texts(run, &turns, &offer);
+    let budget = Budget::new(limit, bounds.history_limit, &fixed_texts);
 
     let history = read_history(db, leased, budget).await?;
     let images = images::load(files, &leased.project, &history).await?;
-    let exceeds_maximum =
-        left.prompt.is_some_and(|most| exceeds(most, &fixed_texts(run, &turns, &offer), &history));
+    let exceeds_maximum = left.prompt.is_some_and(|most| exceeds(most, &fixed_texts, &history));
+    if file_search::settings(&run.tools).is_none() {
+        fixed_texts = Vec::new();
+    }
     let mut conversation = Vec::with_capacity(history.len() + turns.len() + 1);
     if let Some(instructions) = run.instructions.as_ref().filter(|text| !text.is_empty()) {
         conversation.push(json!({ "role": "system", "content": instructions }));
@@ -89,7 +120,7 @@ pub async fn build(
         conversation.push(json!({ "role": "system", "content": NO_INSTRUCTIONS }));
     }
     let body = body(run, bounds.model, conversation, &offer, left.completion);
-    Ok(Ok(Prompt { body, exceeds_maximum, history }))
+    Ok(Ok(Prompt { body, exceeds_maximum, sources, history, room, fixed_texts }))
 }
 
 /// What is left of the run's maxima, in tokens.
@@ -117,7 +148,7 @@ fn fixed_texts(run: &Run, turns: &[Value], offer: &Offer) -> Vec<String> {
 async fn read_history(
     db: &PgPool,
     leased: &LeasedRun,
-    mut budget: Budget,
+    mut budget: Budget<'_>,
 ) -> Result<Vec<HistoryMessage>, Error> {
     let run = &leased.run;
     let most = match run.truncation_strategy.kind {
@@ -131,8 +162,9 @@ async fn read_history(
         let limit = PAGE.min(i64::try_from(most - kept.len()).unwrap_or(i64::MAX));
         let page = history::page(db, &run.thread_id, &run.id, below, limit).await?;
         let is_last = page.len() < usize::try_from(limit).unwrap_or(0);
-        for message in page {
+        for mut message in page {
             below = message.ord;
+            citations::strip_markers(&mut message.content);
             if message.content.is_empty() {
                 continue;
             }
@@ -166,18 +198,18 @@ fn exceeds(most: i64, fixed: &[String], history: &[HistoryMessage]) -> bool {
 
 /// What the prompt may cost. Lengths in bytes bound the tokens from above, so that nothing is counted
 /// (and the vocabulary not even loaded) until they no longer fit; then all is counted exactly.
-struct Budget {
+struct Budget<'a> {
     /// Tokens of the whole prompt, and of its history alone.
     limit: i64,
     history_limit: i64,
-    fixed_texts: Vec<String>,
+    fixed_texts: &'a [String],
     fixed: i64,
     used: i64,
     exact: bool,
 }
 
-impl Budget {
-    fn new(limit: i64, history_limit: Option<i64>, fixed_texts: Vec<String>) -> Self {
+impl<'a> Budget<'a> {
+    fn new(limit: i64, history_limit: Option<i64>, fixed_texts: &'a [String]) -> Self {
         let fixed = tokens::PER_MESSAGE + fixed_texts.iter().map(|text| tokens::at_most(text)).sum::<i64>();
         Self {
             limit,
@@ -245,14 +277,22 @@ fn text_of(part: &ContentPart) -> Option<&str> {
     }
 }
 
+/// What a run has said, and found in files.
+struct Said {
+    messages: Vec<Value>,
+    sources: Sources,
+}
+
 /// What the run has said and called in the turns that are stored whole. The text and the calls of one
 /// turn are one message, as the model wrote them.
-async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Vec<Value>, Error> {
+async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Said, Error> {
+    let form = Form::of(leased.dialect);
     if leased.turns == 0 {
-        return Ok(Vec::new());
+        return Ok(Said { messages: Vec::new(), sources: Sources::of(form, &[]) });
     }
     let steps = run_steps::of_turns_below(db, &leased.run.id, leased.turns).await?;
     let texts = history::contents_of_run(db, &leased.run.thread_id, &leased.run.id).await?;
+    let sources = Sources::of(form, &steps);
     let mut said: Vec<Value> = Vec::new();
     let mut text_turn = None;
     for step in steps {
@@ -274,7 +314,7 @@ async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Vec<Value>, Erro
             }
         }
     }
-    Ok(said)
+    Ok(Said { messages: said, sources })
 }
 
 /// The calls of a step as the model made them, and their outputs as tool messages.

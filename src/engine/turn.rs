@@ -3,22 +3,23 @@
 
 use time::OffsetDateTime;
 
+use super::citations::Piece;
 use super::execution::Execution;
 use super::model::stream::ReplyEvent;
 use super::outcome::Stop;
+use super::reply::Call;
 use super::retry;
+use super::tools::{self, Answerer, file_search};
 use crate::events::{
-    ContentPartDelta, MessageDelta, MessageEventName, RunEvent, StepDelta, StepEventName, TextDelta,
+    AnnotationDelta, ContentPartDelta, MessageDelta, MessageEventName, RunEvent, StepDelta, StepEventName,
+    TextDelta,
 };
 use crate::ids;
 use crate::services::now;
 use crate::services::run_events::rebuild;
-use crate::services::run_steps::ModelCall;
 use crate::services::runs::progress::{self, OpenStep};
-use crate::types::message::{ContentPart, Message, MessageIncompleteReason, MessageStatus, Role};
-use crate::types::run_step::{
-    FunctionCall, MessageCreation, RunStep, RunStepStatus, StepDetails, ToolCall, ToolCallKind,
-};
+use crate::types::message::{Message, MessageIncompleteReason, MessageStatus, Role};
+use crate::types::run_step::{MessageCreation, RunStep, RunStepStatus, StepDetails};
 use crate::types::usage::Usage;
 use crate::types::{IncompleteDetails, LastError, Metadata};
 
@@ -26,76 +27,6 @@ use crate::types::{IncompleteDetails, LastError, Metadata};
 /// models are a tenth of that.
 const LONGEST_REPLY: usize = 4 * 1024 * 1024;
 const MOST_CALLS: usize = 1_000;
-
-/// What the model has said in this turn so far.
-#[derive(Default)]
-pub struct Reply {
-    /// The step that grows.
-    pub open: Option<OpenStep>,
-    /// Blanks before the first word. Many models write some before their calls, which are no message.
-    blanks: String,
-    /// The message's text and refusal.
-    text: String,
-    refusal: String,
-    pub calls: Vec<Call>,
-    pub usage: Option<Usage>,
-    /// Bytes of the reply, for a count where the upstream reports none.
-    said: String,
-}
-
-/// A call of the reply.
-#[derive(Debug, Clone)]
-pub struct Call {
-    pub id: String,
-    pub upstream_id: String,
-    pub name: String,
-    pub arguments: String,
-}
-
-impl Reply {
-    /// Whether the model has said anything.
-    pub fn is_empty(&self) -> bool {
-        self.open.is_none()
-    }
-
-    /// Everything the model wrote, for counting.
-    pub fn written(&self) -> &str {
-        &self.said
-    }
-
-    /// The content of the message: its text, then its refusal; never nothing.
-    fn content(&self) -> Vec<ContentPart> {
-        let mut content = Vec::new();
-        if !self.text.is_empty() || self.refusal.is_empty() {
-            content.push(ContentPart::text(self.text.clone()));
-        }
-        if !self.refusal.is_empty() {
-            content.push(ContentPart::Refusal { refusal: self.refusal.clone() });
-        }
-        content
-    }
-
-    /// The calls as the model made them.
-    pub fn model_calls(&self) -> Vec<ModelCall> {
-        let calls = self.calls.iter().map(|call| ModelCall {
-            id: if call.upstream_id.is_empty() { call.id.clone() } else { call.upstream_id.clone() },
-            name: call.name.clone(),
-            arguments: call.arguments.clone(),
-            output: None,
-        });
-        calls.collect()
-    }
-
-    /// The calls as the step shows them, without outputs.
-    pub fn tool_calls(&self) -> Vec<ToolCall> {
-        let calls = self.calls.iter().map(|call| {
-            let function =
-                FunctionCall { name: call.name.clone(), arguments: call.arguments.clone(), output: None };
-            ToolCall { id: call.id.clone(), call: ToolCallKind::Function { function } }
-        });
-        calls.collect()
-    }
-}
 
 impl Execution<'_> {
     /// Takes in what the model said next.
@@ -127,23 +58,47 @@ impl Execution<'_> {
         if !self.reply.calls.is_empty() {
             return Ok(());
         }
-        if self.reply.text.is_empty() {
+        if !self.reply.has_text() {
             self.reply.blanks.push_str(text);
             if text.trim().is_empty() {
                 return Ok(());
             }
             let text = std::mem::take(&mut self.reply.blanks);
-            return self.say(text, true).await;
+            return self.say(&text).await;
         }
-        self.say(text.to_owned(), false).await
+        self.say(text).await
     }
 
-    async fn say(&mut self, value: String, is_first: bool) -> Result<(), Stop> {
+    /// Tells a piece of the message's text, but for an end that may become a marker.
+    async fn say(&mut self, text: &str) -> Result<(), Stop> {
         self.open_message().await?;
-        self.reply.text.push_str(&value);
-        let annotations = is_first.then(Vec::new);
-        self.publish_delta(0, || ContentPartDelta::Text { text: TextDelta { value, annotations } });
+        for piece in self.reply.reader.read(text, &self.sources) {
+            self.tell(piece);
+        }
         Ok(())
+    }
+
+    /// Tells what was held back of the text: no marker comes of it any more.
+    fn release(&mut self) {
+        if let Some(piece) = self.reply.reader.release() {
+            self.tell(piece);
+        }
+    }
+
+    fn tell(&mut self, piece: Piece) {
+        let Piece { text: value, start, source } = piece;
+        let cited =
+            source.and_then(|source| self.sources.annotation(source, &value, &self.reply.text, start));
+        let annotations = match cited {
+            Some(annotation) => {
+                let index = self.reply.annotations.len();
+                self.reply.annotations.push(annotation.clone());
+                Some(vec![AnnotationDelta { index, annotation }])
+            }
+            None => self.reply.text.is_empty().then(Vec::new),
+        };
+        self.reply.text.push_str(&value);
+        self.publish_delta(0, || ContentPartDelta::Text { text: TextDelta { value, annotations } });
     }
 
     /// A reply without a word is an empty message, so that every completed run has one; blanks are its
@@ -153,7 +108,7 @@ impl Execution<'_> {
         if blanks.is_empty() || self.reply.open.is_some() {
             return self.open_message().await;
         }
-        self.say(blanks, true).await
+        self.say(&blanks).await
     }
 
     async fn hear_refusal(&mut self, refusal: &str) -> Result<(), Stop> {
@@ -161,6 +116,7 @@ impl Execution<'_> {
             return Ok(());
         }
         self.open_message().await?;
+        self.release();
         let index = usize::from(!self.reply.text.is_empty());
         let is_first = self.reply.refusal.is_empty();
         self.reply.refusal.push_str(refusal);
@@ -250,12 +206,26 @@ impl Execution<'_> {
             let turn = self.leased.turns;
             self.open(OpenStep { step, message: None, ord, turn, model_calls: Vec::new() }).await?;
         }
-        let call = Call { id: ids::new_call_id(), upstream_id, name, arguments: String::new() };
+        let call = Call {
+            id: ids::new_call_id(),
+            upstream_id,
+            answerer: tools::answerer(&self.leased.run, &name),
+            name,
+            arguments: String::new(),
+            output: None,
+            results: Vec::new(),
+        };
         self.reply.said.push_str(&call.name);
         let index = self.reply.calls.len();
         if let Some(open) = self.reply.open.as_ref().filter(|_| self.shows_call(index)) {
+            let (step_id, call_id) = (&open.step.id, &call.id);
             self.publish(|| {
-                RunEvent::StepDelta(StepDelta::function_begins(&open.step.id, index, &call.id, &call.name))
+                RunEvent::StepDelta(match call.search() {
+                    Some(settings) => {
+                        StepDelta::search_begins(step_id, index, call_id, file_search::ranking(settings))
+                    }
+                    None => StepDelta::function_begins(step_id, index, call_id, &call.name),
+                })
             });
         }
         self.reply.calls.push(call);
@@ -266,6 +236,10 @@ impl Execution<'_> {
         let Some(call) = self.reply.calls.get_mut(index) else { return };
         call.arguments.push_str(fragment);
         self.reply.said.push_str(fragment);
+        if matches!(call.answerer, Answerer::FileSearch(_)) {
+            // What a search was asked is no part of its call.
+            return;
+        }
         if let Some(open) = self.reply.open.as_ref().filter(|_| self.shows_call(index)) {
             self.publish(|| {
                 RunEvent::StepDelta(StepDelta::function_arguments(&open.step.id, index, fragment))
@@ -335,6 +309,7 @@ impl Execution<'_> {
     /// The open step of a message, completed.
     pub fn complete_message(&mut self, usage: Usage) -> Option<OpenStep> {
         let at = now();
+        self.release();
         let content = self.reply.content();
         let mut open = self.reply.open.take()?;
         if let Some(message) = &mut open.message {
@@ -363,6 +338,7 @@ impl Execution<'_> {
         error: Option<&LastError>,
     ) -> Option<OpenStep> {
         let at = now();
+        self.release();
         let content = if self.reply.text.is_empty() && self.reply.refusal.is_empty() {
             Vec::new()
         } else {

@@ -48,6 +48,8 @@ const RULES: &[Rule] = &[
             "error",
             "config",
             "pool::PgPool",
+            // The word alone: markers of sources differ.
+            "dialect::Dialect",
         ],
         never: &["axum", "sqlx"],
         // The pool is only handed on to services.

@@ -1,14 +1,17 @@
 //! Tools, as the model is offered them and as its calls are answered. Functions are the client's: they
-//! suspend the run. Hosted tools (`code_interpreter`, `file_search`) will run here at once; this version
-//! has none, so they are not offered.
+//! suspend the run. File search runs here at once. The code interpreter is not there in this version, so it
+//! is not offered.
 
+pub mod file_search;
 pub mod function;
 
 use serde_json::{Value, json};
 
+use super::citations::Form;
 use super::outcome::Stop;
+use crate::services::runs::LeasedRun;
 use crate::types::run::Run;
-use crate::types::tool::{Tool, ToolChoice, ToolChoiceMode, ToolKind};
+use crate::types::tool::{FileSearch, NamedToolChoice, Tool, ToolChoice, ToolChoiceMode, ToolKind};
 
 /// What a request offers the model.
 #[derive(Debug, Default, PartialEq)]
@@ -20,59 +23,87 @@ pub struct Offer {
 }
 
 /// The tools that a run offers. A forced choice holds until the run has called something, or it would
-/// call for ever. `none` is said by offering nothing, and one named function by offering it alone: not
+/// call for ever. `none` is said by offering nothing, and one named tool by offering it alone: not
 /// every server understands the words.
-pub fn offer(run: &Run, has_called: bool) -> Result<Offer, Stop> {
-    let functions = run.tools.iter().filter_map(|tool| match tool {
-        Tool::Function { function } => Some(function),
-        Tool::CodeInterpreter | Tool::FileSearch { .. } => None,
-    });
+pub fn offer(leased: &LeasedRun) -> Result<Offer, Stop> {
+    let (run, form) = (&leased.run, Form::of(leased.dialect));
+    let has_called = leased.turns > 0;
+    let all = || offered(&run.tools, form, |_| true);
     match &run.tool_choice {
         ToolChoice::Mode(ToolChoiceMode::None) => Ok(Offer::default()),
         ToolChoice::Mode(mode) => {
-            let tools: Vec<Value> = functions.map(function::offer).collect();
+            let tools = all();
             let must_call = *mode == ToolChoiceMode::Required && !has_called && !tools.is_empty();
             Ok(Offer { tools, must_call })
         }
-        ToolChoice::Named(_) if has_called => {
-            Ok(Offer { tools: functions.map(function::offer).collect(), must_call: false })
-        }
+        ToolChoice::Named(_) if has_called => Ok(Offer { tools: all(), must_call: false }),
         ToolChoice::Named(choice) => {
-            let Some(name) = choice.function.as_ref().map(|function| function.name.as_str()) else {
-                return Err(not_here(choice.kind));
-            };
-            let tools: Vec<Value> =
-                functions.filter(|function| function.name == name).map(function::offer).collect();
-            if tools.is_empty() {
-                return Err(Stop::server_error(format!(
-                    "tool_choice names the function '{name}', which the run does not have."
-                )));
-            }
-            Ok(Offer { tools, must_call: true })
+            let tools = offered(&run.tools, form, |tool| is_chosen(choice, tool));
+            if tools.is_empty() { Err(not_there(choice)) } else { Ok(Offer { tools, must_call: true }) }
         }
     }
 }
 
-fn not_here(kind: ToolKind) -> Stop {
-    Stop::server_error(format!("tool_choice names '{}', which this server cannot run yet.", kind.as_str()))
+/// The tools that the model is offered, each once.
+fn offered(tools: &[Tool], form: Form, wanted: impl Fn(&Tool) -> bool) -> Vec<Value> {
+    let mut searches = false;
+    let offers = tools.iter().filter(|tool| wanted(tool)).filter_map(|tool| match tool {
+        Tool::Function { function } => Some(function::offer(function)),
+        Tool::FileSearch { .. } if searches => None,
+        Tool::FileSearch { .. } => {
+            searches = true;
+            Some(file_search::offer(tools, form))
+        }
+        Tool::CodeInterpreter => None,
+    });
+    offers.collect()
+}
+
+fn is_chosen(choice: &NamedToolChoice, tool: &Tool) -> bool {
+    match (&choice.function, tool) {
+        (Some(chosen), Tool::Function { function }) => chosen.name == function.name,
+        (None, tool) => choice.kind == tool.kind(),
+        _ => false,
+    }
+}
+
+fn not_there(choice: &NamedToolChoice) -> Stop {
+    Stop::server_error(match (choice.kind, &choice.function) {
+        (_, Some(function)) => {
+            format!("tool_choice names the function '{}', which the run does not have.", function.name)
+        }
+        (ToolKind::CodeInterpreter, None) => {
+            "tool_choice names 'code_interpreter', which this server cannot run yet.".to_owned()
+        }
+        (kind, None) => format!("tool_choice names '{}', which the run does not have.", kind.as_str()),
+    })
 }
 
 /// Who answers a call of the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answerer {
     /// The client, by submitting the output.
     Client,
-    /// This server, with this output.
-    Here(String),
+    /// This server, by searching with these settings.
+    FileSearch(FileSearch),
+    /// Nobody has such a tool: models invent names. A client would have no answer, the model may have another idea.
+    Nobody,
 }
 
 /// Who answers a call of this name.
-pub fn answer(run: &Run, name: &str) -> Answer {
-    let known =
+pub fn answerer(run: &Run, name: &str) -> Answerer {
+    let of_client =
         run.tools.iter().any(|tool| matches!(tool, Tool::Function { function } if function.name == name));
-    if known {
-        return Answer::Client;
+    if of_client {
+        return Answerer::Client;
     }
-    // Models invent names; a client would have no answer, the model may have another idea.
-    Answer::Here(json!({ "error": format!("There is no function named '{name}'.") }).to_string())
+    match file_search::settings(&run.tools) {
+        Some(settings) if file_search::name(&run.tools) == name => Answerer::FileSearch(settings.clone()),
+        _ => Answerer::Nobody,
+    }
+}
+
+/// What the model is told of a name that nobody has.
+pub fn no_such(name: &str) -> String {
+    json!({ "error": format!("There is no function named '{name}'.") }).to_string()
 }

@@ -71,7 +71,7 @@ async fn without_overrides_the_model_gets_what_the_assistant_says() {
     let client = app.v2();
     let fields = json!({
         "instructions": "Be brief.", "temperature": 0.5, "top_p": 0.25, "reasoning_effort": "low",
-        "tools": [function("get_weather"), {"type": "code_interpreter"}, {"type": "file_search"}],
+        "tools": [function("get_weather"), {"type": "code_interpreter"}],
         "response_format": {"type": "json_object"},
     });
     let scene = Scene::with(app, client, fields).await;
