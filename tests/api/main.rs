@@ -13,6 +13,7 @@ mod crossing;
 mod dialect;
 mod faults;
 mod file_ids;
+mod file_search;
 mod files;
 mod harness;
 mod headers;

@@ -23,7 +23,7 @@ use crate::support::sse::{Event, EventStream};
 use crate::support::{Client, Reply, Scene, TestApp};
 
 /// A second server on the database and the model of the first.
-async fn beside(app: &TestApp) -> TestApp {
+pub async fn beside(app: &TestApp) -> TestApp {
     TestApp::builder().database(&app.database).model(&app.model).start().await
 }
 
@@ -51,7 +51,7 @@ impl Scene {
 
 /// The run that the events are of.
 #[track_caller]
-fn run_of(events: &[Event]) -> Value {
+pub fn run_of(events: &[Event]) -> Value {
     let run = events.iter().find(|event| event.data["object"] == "thread.run");
     run.expect("a stream begins with its run").data.clone()
 }
@@ -63,13 +63,13 @@ fn last_id(events: &[Event]) -> &str {
 /// What a client keeps of events that it reads as `docs/streams.md` says: the last of each object by its
 /// id, and the text that pieces have made of each message.
 #[derive(Default)]
-struct Kept {
+pub struct Kept {
     objects: BTreeMap<String, Value>,
     texts: BTreeMap<String, String>,
 }
 
 impl Kept {
-    fn of(events: &[Event]) -> Self {
+    pub fn of(events: &[Event]) -> Self {
         let mut kept = Self::default();
         events.iter().for_each(|event| kept.keep(event));
         kept
@@ -99,7 +99,7 @@ impl Kept {
     }
 
     /// Checks that what is kept is what is stored: no more and no less, and each text as it was told.
-    async fn assert_stored(&self, client: &Client, run: &Value) {
+    pub async fn assert_stored(&self, client: &Client, run: &Value) {
         let thread = json!({"id": run["thread_id"]});
         let messages = client.messages(&thread).await;
         let mut stored = vec![client.reload(run).await];
@@ -121,7 +121,7 @@ impl Kept {
 }
 
 /// Reads what follows each event of a run, on this server, and checks that it is exactly the rest.
-async fn assert_resumes_everywhere(client: &Client, events: &[Event]) {
+pub async fn assert_resumes_everywhere(client: &Client, events: &[Event]) {
     let run = run_of(events);
     let whole = client.events(&run, None).await.rest().await;
     assert_eq!(whole, events);
