@@ -20,6 +20,41 @@ async fn a_marker_that_a_limit_cuts_off_stays_text() {
 }
 
 #[tokio::test]
+async fn what_is_held_back_when_a_filter_stops_the_reply_is_told_and_kept() {
+    for library in Library::both().await {
+        let marker = library.marker((0, 0), 0, COLORS.0);
+        let begun = beginning(&marker);
+        library.scene.model().script(search("blue"));
+        library.scene.model().script(Reply::text(["2", &*marker, begun]).finish("content_filter"));
+        let events = library.scene.stream(json!({})).await.rest().await;
+        assert_as_stored(&library.scene, &events).await;
+        let message = bodies(&events, "thread.message.incomplete")[0];
+        assert_eq!((text(message), cited(message).len()), (format!("2{marker}{begun}"), 1));
+        assert_pieces_make(&events, message, library.is_v1);
+        library.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_back_when_a_refusal_follows_stands_before_it() {
+    let library = Library::open(false).await;
+    let refusal = r#"data: {"choices":[{"index":0,"delta":{"refusal":"No."}}]}"#;
+    library.scene.model().script(search("blue"));
+    library.scene.model().script(Reply::text(["2", "【0:0†"]).then_raw(&format!("{refusal}\n\n")));
+    let events = library.scene.stream(json!({})).await.rest().await;
+    assert_as_stored(&library.scene, &events).await;
+    let message = library.message().await;
+    let text = json!({"type": "text", "text": {"value": "2【0:0†", "annotations": []}});
+    assert_eq!(message["content"], json!([text, {"type": "refusal", "refusal": "No."}]));
+    let indexes: Vec<&Value> = bodies(&events, "thread.message.delta")
+        .iter()
+        .map(|delta| &delta["delta"]["content"][0]["index"])
+        .collect();
+    assert_eq!(indexes, [0, 0, 1]);
+    library.close().await;
+}
+
+#[tokio::test]
 async fn what_is_held_back_when_a_run_is_cancelled_is_told_and_kept() {
     for library in Library::both().await {
         let marker = library.marker((0, 0), 0, COLORS.0);

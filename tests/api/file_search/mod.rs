@@ -4,6 +4,7 @@ mod budget;
 mod choice;
 mod citations;
 mod ends;
+mod files_of;
 mod mixed;
 mod pieces;
 mod resuming;

@@ -1,5 +1,9 @@
 use super::*;
+use crate::resuming::missing::forget;
+use crate::resuming::processes::{KEY, serve};
 use crate::resuming::{Kept, assert_resumes_everywhere, beside, run_of};
+use crate::support::Model;
+use crate::support::database::TestDatabase;
 
 /// A run that searches, says and calls, streamed to who can come back; its events, and the run when it has ended.
 async fn told_whole(library: &Library) -> (Vec<Event>, Value) {
@@ -181,4 +185,67 @@ async fn a_search_in_the_middle_of_which_a_node_stops_is_made_anew() {
     assert_eq!(cited(&message), [("【0:0†colors.txt】".to_owned(), files[0].clone())]);
     pool.close().await;
     second.stop().await;
+}
+
+#[tokio::test]
+async fn a_plain_stream_is_told_the_searches_and_citations_that_were_lost() {
+    // The second search, a marker and what follows, all pieces, and all of it with the ends of the steps.
+    let lost = ["\"index\":1,\"id\"", "start_index", "delta", "delta|step\\.completed|message\\.completed"];
+    for (is_v1, frames) in [false, true].into_iter().flat_map(|is_v1| lost.map(|frames| (is_v1, frames))) {
+        let app = TestApp::builder().config(|config| config.runs.workers = 0).start().await;
+        let library = Library::with(app, is_v1, &[COLORS, FOODS], json!({})).await;
+        let scene = &library.scene;
+        forget(&scene.app, frames).await;
+        let second = beside(&scene.app).await;
+        scene.model().script(Reply::calls([
+            ("file_search", r#"{"queries":["blue"]}"#),
+            ("file_search", r#"{"queries":["cake"]}"#),
+        ]));
+        let (blue, cake) = (library.marker((0, 0), 0, COLORS.0), library.marker((1, 0), 1, FOODS.0));
+        scene.model().script(Reply::text(["é", " 2", &blue, ",", &cake, " and", &blue, "."]));
+        let events = scene.stream(json!({})).await.rest().await;
+        let run = run_of(&events);
+        Kept::of(&events).assert_stored(&scene.client, &run).await;
+        let message = library.message().await;
+        assert_pieces_make(&events, &message, is_v1);
+        assert_eq!(cited(&message).len(), 3);
+        let searches: Vec<&Value> = bodies(&events, "thread.run.step.delta");
+        assert_eq!(searches.len(), 2, "{frames}: {}", shape(&events));
+        second.stop().await;
+        library.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_killed_after_a_search_and_the_next_goes_on_with_what_it_found() {
+    let (database, model) = (TestDatabase::create(), Model::start().await);
+    let (first, second) = (serve(&database, &model), serve(&database, &model));
+    let client = first.client(KEY);
+    let file = client.upload(COLORS.0, "assistants", COLORS.1).await;
+    let stores = store_of(&client, &[id(&file).to_owned()]).await;
+    let resources = json!({"file_search": {"vector_store_ids": stores}});
+    let assistant = json!({"tools": [{"type": "file_search"}], "tool_resources": resources});
+    let assistant = client.create_assistant(assistant).await;
+    let thread = client.create_thread(&["What is the number for blue?"]).await;
+    let runs = format!("/threads/{}/runs", id(&thread));
+    model.script(search("blue"));
+    model.script(Reply::text(["It is ", "【0:0†co"]).hang_after(2));
+    let mut stream = client.resumable_stream(&runs, json!({"assistant_id": id(&assistant)})).await;
+    let mut events = stream.until("thread.message.delta").await;
+    let run = run_of(&events);
+    let searched = client.steps(&run).await[0].clone();
+    model.script(Reply::text(["2", "【0:0†colors.txt】", "."]));
+    first.kill();
+    drop(stream);
+
+    let client = second.client(KEY);
+    let last = events.last().and_then(|event| event.id.clone());
+    events.extend(client.events(&run, last.as_deref()).await.rest().await);
+    Kept::of(&events).assert_stored(&client, &run).await;
+    let steps = client.steps(&run).await;
+    assert_eq!((steps.len(), &steps[0], model.requests().len()), (2, &searched, 3));
+    let message = client.messages(&thread).await.pop().unwrap();
+    assert_eq!(cited(&message), [("【0:0†colors.txt】".to_owned(), id(&file).to_owned())]);
+    assert_eq!(bodies(&events, "thread.message.completed"), [&message]);
+    second.stop();
 }

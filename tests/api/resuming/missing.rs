@@ -3,7 +3,7 @@
 use super::*;
 
 /// From now on frames like this are never written down, as if a crash of PostgreSQL had emptied the table after them.
-async fn forget(app: &TestApp, frames: &str) {
+pub async fn forget(app: &TestApp, frames: &str) {
     let db = app.db().await;
     let body = format!(
         "create function forget() returns trigger language plpgsql as $$ begin

@@ -3,8 +3,8 @@
 mod boundaries;
 mod elsewhere;
 mod ids;
-mod missing;
-mod processes;
+pub mod missing;
+pub mod processes;
 mod rebuilt;
 mod requests;
 mod restarts;

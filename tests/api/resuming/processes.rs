@@ -5,9 +5,9 @@ use crate::support::Model;
 use crate::support::binary::Server;
 use crate::support::database::TestDatabase;
 
-const KEY: &str = "lk_configured";
+pub const KEY: &str = "lk_configured";
 
-fn serve(database: &TestDatabase, model: &Model) -> Server {
+pub fn serve(database: &TestDatabase, model: &Model) -> Server {
     Server::start(&[
         ("DATABASE_URL", &database.url()),
         ("LOCUM_API_KEYS", KEY),

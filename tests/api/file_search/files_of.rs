@@ -1,0 +1,104 @@
+//! Where the files come from that a run searches.
+
+use super::*;
+
+/// Runs of a new assistant with these fields on a new thread with these messages: the model searches for this and
+/// cites the first result. Returns the run and what the model's message cites.
+async fn cites(
+    app: &TestApp,
+    client: &Client,
+    assistant: Value,
+    thread: Value,
+    query: &str,
+) -> (Value, Vec<(String, String)>) {
+    let assistant = client.create_assistant(assistant).await;
+    let thread = client.post("/threads", thread).await.ok();
+    app.model.script(search(query));
+    app.model.script(Reply::text(["It is so", "【0†source】【0:0†source】", "."]));
+    let run = client.create_run(&thread, &assistant).await;
+    let run = client.wait_until(&run, "completed").await;
+    let message = client.messages(&thread).await.pop().unwrap();
+    assert_eq!(message["role"], "assistant");
+    (run, cited(&message))
+}
+
+fn said(fields: Value) -> Value {
+    let mut message = json!({"role": "user", "content": "What is it?"});
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        message[name] = value.clone();
+    }
+    json!({"messages": [message]})
+}
+
+#[tokio::test]
+async fn v1_searches_the_files_of_the_assistant_and_of_messages() {
+    let app = TestApp::start().await;
+    let client = app.v1();
+    let colors = client.upload(COLORS.0, "assistants", COLORS.1).await;
+    let foods = client.upload(FOODS.0, "assistants", FOODS.1).await;
+    let retrieval = json!({"tools": [{"type": "retrieval"}], "file_ids": [id(&colors)]});
+    let message = said(json!({"file_ids": [id(&foods)]}));
+    let marker = "【0†source】".to_owned();
+    for (query, file) in [("blue", &colors), ("cake", &foods)] {
+        let (run, cited) = cites(&app, &client, retrieval.clone(), message.clone(), query).await;
+        assert_eq!(cited, [(marker.clone(), id(file).to_owned())]);
+        assert_eq!(run["tools"], json!([{"type": "retrieval"}]));
+    }
+    // Another assistant and thread do not see them.
+    let alone = json!({"tools": [{"type": "retrieval"}]});
+    assert_eq!(cites(&app, &client, alone, said(json!({})), "blue").await.1, []);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn v2_searches_the_stores_of_assistant_and_thread_and_what_messages_bring() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let colors = client.upload(COLORS.0, "assistants", COLORS.1).await;
+    let foods = client.upload(FOODS.0, "assistants", FOODS.1).await;
+    let moons = client.upload("moons.txt", "assistants", "The moon is far away.").await;
+    let of = |stores: Value| json!({"file_search": {"vector_store_ids": stores}});
+    let store = |file: &Value| {
+        let (client, file) = (client.clone(), id(file).to_owned());
+        async move { store_of(&client, &[file]).await }
+    };
+    let tools = json!([{"type": "file_search"}]);
+    let assistant = json!({"tools": tools, "tool_resources": of(store(&colors).await)});
+    let attachment = json!({"file_id": id(&moons), "tools": tools});
+    let mut with_store = said(json!({}));
+    with_store["tool_resources"] = of(store(&foods).await);
+    let attached = said(json!({"attachments": [attachment]}));
+    let marker = "【0:0†source】".to_owned();
+    for (thread, query, file) in
+        [(&with_store, "blue", &colors), (&with_store, "cake", &foods), (&attached, "moon", &moons)]
+    {
+        let (_, cited) = cites(&app, &client, assistant.clone(), thread.clone(), query).await;
+        assert_eq!(cited, [(marker.clone(), id(file).to_owned())]);
+    }
+    assert_eq!(cites(&app, &client, assistant, with_store, "moon").await.1, []);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_or_store_that_is_deleted_is_not_found_and_hinders_no_run() {
+    for deletes_store in [false, true] {
+        let library = Library::open(false).await;
+        library.script("cake", &["Cake", "【0:0†foods.txt】"]);
+        library.scene.run(json!({}), "completed").await;
+        let store = &library.scene.assistant["tool_resources"]["file_search"]["vector_store_ids"][0];
+        let path = if deletes_store {
+            format!("/vector_stores/{}", word(store))
+        } else {
+            format!("/files/{}", library.files[1])
+        };
+        library.scene.client.delete(&path).await.ok();
+        library.script("cake", &["None", "【0:0†foods.txt】"]);
+        let run = library.scene.run(json!({}), "completed").await;
+        let call = &library.scene.client.steps(&run).await[0]["step_details"]["tool_calls"][0];
+        assert_eq!(call["file_search"]["results"], json!([]));
+        let messages = library.scene.client.messages(&library.scene.thread).await;
+        // What was cited before stays.
+        assert_eq!((cited(&messages[1]).len(), cited(&messages[2]).len()), (1, 0));
+        library.close().await;
+    }
+}
