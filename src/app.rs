@@ -120,7 +120,7 @@ impl App {
         };
         let model = Model::new(config.model.clone())?;
         let files = files::Context::new(db.clone(), open_blobs(config).await?, config.files.file_bytes);
-        let retrieval = retrieval::Context { db: db.clone() };
+        let retrieval = retrieval::Context { db: db.clone(), knock: knock.clone() };
         let engine = Engine::start(
             engine::Contexts { runs: runs.clone(), files: files.clone(), retrieval: retrieval.clone() },
             database.keeper.clone(),

@@ -39,7 +39,7 @@ use crate::config::RunOptions;
 use crate::error::{Error, ErrorBody};
 use crate::events::{Hub, RunEvent};
 use crate::pool::PgPool;
-use crate::retrieval;
+use crate::services::retrieval;
 use crate::services::runs::lease;
 use crate::services::runs::slots::{Assignment, Slots};
 use crate::services::signals::{self, Signal};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::engine::citations::{Form, Sources, text_of};
 use crate::engine::tokens;
-use crate::retrieval::Found;
+use crate::services::retrieval::Found;
 use crate::types::run_step::{FileSearchCall, FileSearchContent, FileSearchResult, SearchRanking};
 use crate::types::tool::{FileSearch, Tool};
 
