@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{self, App};
 use crate::config::{self, Config, DatabaseOptions};
 use crate::database::{self, Database, Purpose};
+use crate::extraction;
 use crate::services::keys;
 
 /// A self-hosted server for the OpenAI Assistants API.
@@ -30,6 +31,9 @@ pub enum Command {
     /// Make, list and revoke API keys, also beside a running server.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Read one file for a running server, which starts this by itself.
+    #[command(hide = true)]
+    Extract(extraction::child::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,6 +117,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Keys(KeysCommand::Create(arguments)) => create_key(&arguments).await,
         Command::Keys(KeysCommand::List(options)) => list_keys(&options).await,
         Command::Keys(KeysCommand::Revoke(arguments)) => revoke_key(&arguments).await,
+        // Main runs it, before there is a thread.
+        Command::Extract(_) => Ok(()),
     }
 }
 

@@ -27,6 +27,8 @@ pub mod engine;
 pub mod error;
 /// What happens to a run, for those who watch it.
 pub mod events;
+/// Text of files, read in a process of its own.
+pub mod extraction;
 /// Ids, their order, and what they say of time.
 pub mod ids;
 /// Making the files of vector stores searchable.

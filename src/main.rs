@@ -1,11 +1,19 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use locum::{cli, telemetry};
+use locum::{cli, extraction, telemetry};
+
+fn main() -> ExitCode {
+    let arguments = cli::Cli::parse();
+    match arguments.command {
+        // It confines its process, in which no thread may have been started.
+        cli::Command::Extract(arguments) => extraction::child::run(arguments),
+        _ => run(arguments),
+    }
+}
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = cli::Cli::parse();
+async fn run(arguments: cli::Cli) -> ExitCode {
     telemetry::start();
     match cli::run(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
