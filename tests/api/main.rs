@@ -11,6 +11,7 @@ mod concurrency;
 mod conformance;
 mod crossing;
 mod dialect;
+mod extraction;
 mod faults;
 mod file_ids;
 mod file_search;

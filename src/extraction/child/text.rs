@@ -25,16 +25,22 @@ pub(super) fn decode(content: &[u8], markup: bool, limit: usize) -> Result<Strin
         return Ok(wide.decode(&content[mark..]).0);
     }
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let is_binary = is_binary(content);
+    if !is_binary
+        && !has_shifts(content)
+        && let Ok(text) = std::str::from_utf8(content)
+    {
+        return Ok(text.to_owned());
+    }
     if let Some(text) = Wide::by_zeros(content).and_then(|wide| wide.decode_strictly(content)) {
         return Ok(text);
     }
-    if is_binary(content) {
-        return Err(Failure::unsupported("binary data"));
-    }
-    match std::str::from_utf8(content) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(_) => Ok(decode_legacy(content, markup)),
-    }
+    if is_binary { Err(Failure::unsupported("binary data")) } else { Ok(decode_legacy(content, markup)) }
+}
+
+/// Whether there may be Japanese within ASCII, behind an escape sequence that no terminal knows.
+fn has_shifts(content: &[u8]) -> bool {
+    content.is_ascii() && content.windows(3).any(|window| matches!(window, b"\x1b$B" | b"\x1b$@"))
 }
 
 /// The encodings whose letters have zeros in them.
@@ -68,7 +74,8 @@ impl Wide {
         }
         let units = sample.len() / 4;
         let all = |count: usize| units > 0 && count == units;
-        let most = |many: usize, few: usize| many > 0 && many >= 10 * few;
+        // Even Chinese has line feeds.
+        let most = |many: usize, few: usize| many > 0 && many >= 10 * few && many * 100 >= units;
         if content.len() % 4 == 0 && all(zeros[3]) && most(zeros[2], zeros[0]) {
             return Some(Self { unit: 4, little: true });
         }
@@ -151,7 +158,7 @@ fn decode_mixed(content: &[u8]) -> Option<String> {
         several += chunk.valid().chars().filter(|character| !character.is_ascii()).count();
         wrong += chunk.invalid().len();
     }
-    if several < wrong * MISTAKES {
+    if wrong == 0 || several < wrong * MISTAKES {
         return None;
     }
     let mut text = String::with_capacity(content.len() + 2 * wrong);
@@ -229,7 +236,7 @@ mod tests {
             decoded("äöüß € ñ\n".as_bytes().iter().chain(b"caf\xe9").copied().collect::<Vec<_>>().as_slice()),
             "äöüß € ñ\ncafé"
         );
-        assert_eq!(decoded(b"a\0b and more of the same line"), "a\0b and more of the same line");
+        assert_eq!(decoded(b"a\0b and more of the same lines"), "a\0b and more of the same lines");
     }
 
     #[test]

@@ -194,7 +194,7 @@ mod tests {
         let mut dense = Bounded { inner: io::repeat(0), dense: 10, left: 100, exceeded: None };
         assert!(io::copy(&mut dense, &mut io::sink()).is_err());
         assert!(dense.exceeded.unwrap().message.contains("250 times"));
-        let mut large = Bounded { inner: io::repeat(0), dense: 100, left: 10, exceeded: None };
+        let mut large = Bounded { inner: io::repeat(0), dense: 1 << 40, left: 10, exceeded: None };
         assert!(io::copy(&mut large, &mut io::sink()).is_err());
         assert!(large.exceeded.unwrap().message.contains("536870912 bytes"));
     }
