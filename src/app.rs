@@ -16,6 +16,7 @@ use crate::database::{self, Database, Purpose};
 use crate::engine::model::Model;
 use crate::engine::{self, Engine};
 use crate::events::Hub;
+use crate::extraction::{self, Extractor};
 use crate::ingestion::Ingestion;
 use crate::listener::{self, Heard, Listener};
 use crate::pool::PgPool;
@@ -133,7 +134,8 @@ impl App {
         let ingestion = Ingestion::start(
             db.clone(),
             files.clone(),
-            &runs.slots.node().to_owned(),
+            Extractor::new(extraction(config)),
+            runs.slots.node(),
             config.runs.lease_seconds,
             config.files.ingestion_workers,
             knock.clone(),
@@ -219,6 +221,16 @@ fn hear(db: PgPool, auth: Authenticator, slots: Slots, followers: Followers) -> 
             slots.wake();
             followers.missed_some();
         }
+    }
+}
+
+/// How files are read; as many at once as are made searchable.
+fn extraction(config: &Config) -> extraction::Options {
+    let defaults = extraction::Options::default();
+    extraction::Options {
+        program: config.files.extractor.clone().unwrap_or(defaults.program),
+        at_once: config.files.ingestion_workers.max(1),
+        ..defaults
     }
 }
 

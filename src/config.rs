@@ -83,6 +83,10 @@ pub struct FileOptions {
     /// Files of vector stores that are made searchable here at once; 0 leaves them to other nodes
     #[arg(long, env = "LOCUM_INGESTION_WORKERS", value_name = "N", default_value_t = 2, value_parser = RangedU64ValueParser::<usize>::new().range(..=64))]
     pub ingestion_workers: usize,
+
+    /// The executable whose command `extract` reads files, where that is not the own one: in tests.
+    #[arg(skip)]
+    pub extractor: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -26,43 +26,34 @@ use futures_util::Stream;
 use tokio::sync::Semaphore;
 
 use crate::blobs;
-use crate::types::words;
-
-words! {
-    /// `last_error.code` of a vector store's file.
-    FailureCode {
-        ServerError = "server_error",
-        UnsupportedFile = "unsupported_file",
-        InvalidFile = "invalid_file",
-    }
-}
+use crate::types::vector_store::FileErrorCode;
 
 /// Why a file has no text, for its owner to read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    pub code: FailureCode,
+    pub code: FileErrorCode,
     pub message: String,
 }
 
 impl Failure {
-    fn new(code: FailureCode, message: impl Into<String>) -> Self {
+    fn new(code: FileErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
     fn invalid(message: impl Into<String>) -> Self {
-        Self::new(FailureCode::InvalidFile, message)
+        Self::new(FileErrorCode::InvalidFile, message)
     }
 
     /// The file is none of the kinds that are read. `kind` says what it seems to be.
     fn unsupported(kind: &str) -> Self {
         let message = format!("Files of this kind cannot be searched: {kind}.");
-        Self::new(FailureCode::UnsupportedFile, message)
+        Self::new(FileErrorCode::UnsupportedFile, message)
     }
 
     /// The server is to blame; the log says more.
     fn server() -> Self {
-        Self::new(FailureCode::ServerError, "The file could not be read because of an error in the server.")
+        Self::new(FileErrorCode::ServerError, "The file could not be read because of an error in the server.")
     }
 
     fn damaged() -> Self {

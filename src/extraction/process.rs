@@ -13,8 +13,9 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::child::{Answer, END_OF_FILE};
-use super::{Failure, FailureCode, Options};
+use super::{Failure, Options};
 use crate::blobs;
+use crate::types::vector_store::FileErrorCode;
 
 /// Bytes of standard error that are kept for the log.
 const STDERR: usize = 4 * 1024;
@@ -35,7 +36,8 @@ pub(super) async fn extract(
     let ended = timeout(options.time, reader.end(options.text)).await;
     let Ending { status, answer, stderr } = ended.map_err(|_| Failure::too_slow(options.time))??;
     let verdict = verdict(status, answer, &stderr, options);
-    if !status.success() || verdict.as_ref().is_err_and(|failure| failure.code == FailureCode::ServerError) {
+    if !status.success() || verdict.as_ref().is_err_and(|failure| failure.code == FileErrorCode::ServerError)
+    {
         let stderr = String::from_utf8_lossy(&stderr);
         tracing::debug!(%status, %stderr, "a process that read a file did not end well");
     }

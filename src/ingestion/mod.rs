@@ -8,12 +8,12 @@ mod index;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
+use crate::extraction::{Extractor, Failure};
 use crate::pool::PgPool;
 use crate::services::files;
 use crate::services::vector_stores::Knock;
@@ -33,6 +33,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Ingestion {
     db: PgPool,
     files: files::Context,
+    extractor: Extractor,
     node: String,
     lease: Duration,
     room: Arc<Semaphore>,
@@ -54,6 +55,7 @@ impl Ingestion {
     pub fn start(
         db: PgPool,
         files: files::Context,
+        extractor: Extractor,
         node: &str,
         lease: Duration,
         workers: usize,
@@ -62,6 +64,7 @@ impl Ingestion {
         let ingestion = Arc::new(Self {
             db,
             files,
+            extractor,
             node: node.to_owned(),
             lease,
             room: Arc::new(Semaphore::new(workers)),
@@ -202,19 +205,12 @@ impl Ingestion {
             }
             Err(error) => return Err(error),
         };
-        let bytes: Vec<u8> = content
-            .map_err(Error::Storage)
-            .try_fold(Vec::new(), |mut all, piece| async move {
-                all.extend_from_slice(&piece);
-                Ok(all)
-            })
-            .await?;
-        drop(file);
-        let Ok(text) = String::from_utf8(bytes) else {
-            return Ok(Outcome::Unsearchable(FileError {
-                code: FileErrorCode::UnsupportedFile,
-                message: "The file type is not supported.".to_owned(),
-            }));
+        let text = match self.extractor.extract(&file.filename, content).await {
+            Ok(text) => text,
+            Err(Failure { code: FileErrorCode::ServerError, message }) => {
+                return Err(Error::Internal(message));
+            }
+            Err(Failure { code, message }) => return Ok(Outcome::Unsearchable(FileError { code, message })),
         };
         let (store, chunking) = (leased.store, leased.chunking());
         let indexed = tokio::task::spawn_blocking(move || index::of(store, &text, chunking)).await;

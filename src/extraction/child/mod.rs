@@ -19,7 +19,8 @@ use std::sync::mpsc;
 
 use self::kind::Kind;
 use self::output::Output;
-use super::{Failure, FailureCode};
+use super::Failure;
+use crate::types::vector_store::FileErrorCode;
 
 /// The piece that ends a file.
 pub(super) const END_OF_FILE: &[u8] = &[];
@@ -62,9 +63,9 @@ impl Answer {
         let (kind, text) = match self {
             Answer::Text(text) => (b't', text),
             Answer::Failure(Failure { code, message }) => match code {
-                FailureCode::UnsupportedFile => (b'u', message),
-                FailureCode::InvalidFile => (b'i', message),
-                FailureCode::ServerError => (b's', message),
+                FileErrorCode::UnsupportedFile => (b'u', message),
+                FileErrorCode::InvalidFile => (b'i', message),
+                FileErrorCode::ServerError => (b's', message),
             },
         };
         [&[kind], text.as_bytes()].concat()
@@ -78,9 +79,9 @@ impl Answer {
         let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))?;
         let code = match kind {
             b't' => return Some(Ok(text)),
-            b'u' => FailureCode::UnsupportedFile,
-            b'i' => FailureCode::InvalidFile,
-            b's' => FailureCode::ServerError,
+            b'u' => FileErrorCode::UnsupportedFile,
+            b'i' => FileErrorCode::InvalidFile,
+            b's' => FileErrorCode::ServerError,
             _ => return None,
         };
         Some(Err(Failure::new(code, text)))

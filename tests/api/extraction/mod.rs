@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use locum::blobs;
-use locum::extraction::{Extractor, Failure, FailureCode, Options};
+use locum::extraction::{Extractor, Failure, Options};
+use locum::types::vector_store::FileErrorCode;
 
 const MIB: usize = 1024 * 1024;
 
@@ -37,12 +38,12 @@ async fn text(name: &str, bytes: impl Into<Vec<u8>>) -> String {
 }
 
 fn invalid(message: &str) -> Result<String, Failure> {
-    Err(Failure { code: FailureCode::InvalidFile, message: message.to_owned() })
+    Err(Failure { code: FileErrorCode::InvalidFile, message: message.to_owned() })
 }
 
 fn unsupported(kind: &str) -> Result<String, Failure> {
     let message = format!("Files of this kind cannot be searched: {kind}.");
-    Err(Failure { code: FailureCode::UnsupportedFile, message })
+    Err(Failure { code: FileErrorCode::UnsupportedFile, message })
 }
 
 /// A file, and what becomes of it.

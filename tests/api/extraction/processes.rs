@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use locum::blobs;
-use locum::extraction::{Extractor, Failure, FailureCode, Options};
+use locum::extraction::{Extractor, Failure, Options};
+use locum::types::vector_store::FileErrorCode;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -58,7 +59,7 @@ impl Script {
 
 fn server() -> Result<String, Failure> {
     let message = "The file could not be read because of an error in the server.".to_owned();
-    Err(Failure { code: FailureCode::ServerError, message })
+    Err(Failure { code: FileErrorCode::ServerError, message })
 }
 
 /// Whether a process is there and no zombie.

@@ -137,6 +137,8 @@ impl Builder {
         arguments.extend(self.arguments);
         let cli = Cli::try_parse_from(arguments).unwrap_or_else(|error| panic!("{error}"));
         let Command::Serve(mut config) = cli.command else { unreachable!("the command is serve") };
+        // This process is not Locum's own executable.
+        config.files.extractor = Some(env!("CARGO_BIN_EXE_locum").into());
         for change in self.changes {
             change(&mut config);
         }

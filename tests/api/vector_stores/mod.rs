@@ -4,6 +4,7 @@ mod attachments;
 mod batches;
 mod crashes;
 mod files;
+mod kinds;
 mod requests;
 mod search;
 mod stores;
