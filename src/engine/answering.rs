@@ -42,7 +42,8 @@ impl Execution<'_> {
         if !self.leased.run.parallel_tool_calls {
             self.reply.calls.truncate(1);
         }
-        self.answer_calls(prompt).await?;
+        self.search_for_calls(prompt).await?;
+        self.answer_unknown();
         let required = self.calls_for_client();
         let (tool_calls, model_calls) = (self.reply.tool_calls(), self.reply.model_calls());
         let Some(mut open) = self.reply.open.take() else {
@@ -77,12 +78,12 @@ impl Execution<'_> {
         required.collect()
     }
 
-    /// Answers what this server answers, call by call, so that the searches of a reply are numbered in its order and
-    /// share what room there is.
-    async fn answer_calls(&mut self, prompt: &Prompt) -> Result<(), Stop> {
+    /// Makes the searches of a reply one after the other, so that they are numbered in its order and share what room
+    /// there is.
+    async fn search_for_calls(&mut self, prompt: &Prompt) -> Result<(), Stop> {
         let mut searches = self.reply.calls.iter().filter(|call| call.search().is_some()).count();
         if searches == 0 {
-            return self.answer_unknown();
+            return Ok(());
         }
         let mut room = prompt.room_for_outputs(&self.leased, self.reply.written());
         let stores = self.search_stores().await?;
@@ -98,15 +99,14 @@ impl Execution<'_> {
             call.output = Some(answer.output);
             call.results = answer.results;
         }
-        self.answer_unknown()
+        Ok(())
     }
 
     /// A name that nobody has is answered with that.
-    fn answer_unknown(&mut self) -> Result<(), Stop> {
+    fn answer_unknown(&mut self) {
         for call in self.reply.calls.iter_mut().filter(|call| call.answerer == Answerer::Nobody) {
             call.output = Some(tools::no_such(&call.name));
         }
-        Ok(())
     }
 
     async fn search_stores(&self) -> Result<Vec<String>, Stop> {

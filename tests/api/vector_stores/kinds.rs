@@ -7,8 +7,16 @@ async fn what_is_no_text_fails_with_a_reason_and_harms_nothing_else() {
     let app = TestApp::start().await;
     let client = app.v2();
     let text = client.upload("good.txt", "assistants", "Paris is the capital of France.").await;
-    let latin = client.upload("latin.txt", "assistants", b"D\xfcsseldorf liegt am Rhein. Gr\xfc\xdfe aus K\xf6ln.").await;
-    let html = client.upload("page.html", "assistants", "<html><body><script>var hidden;</script><p>Madrid &amp; Spain</p></body></html>").await;
+    let latin = client
+        .upload("latin.txt", "assistants", b"D\xfcsseldorf liegt am Rhein. Gr\xfc\xdfe aus K\xf6ln.")
+        .await;
+    let html = client
+        .upload(
+            "page.html",
+            "assistants",
+            "<html><body><script>var hidden;</script><p>Madrid &amp; Spain</p></body></html>",
+        )
+        .await;
     let image = client.upload("image.txt", "assistants", crate::support::form::PNG).await;
     let broken = client.upload("broken.pdf", "assistants", "%PDF-1.7\nnothing of a document").await;
     let ids: Vec<&str> = [&text, &latin, &html, &image, &broken].into_iter().map(id).collect();
@@ -18,7 +26,11 @@ async fn what_is_no_text_fails_with_a_reason_and_harms_nothing_else() {
     assert_eq!(store["file_counts"], counts);
     for (file, code) in [(&image, "unsupported_file"), (&broken, "invalid_file")] {
         let file = client.get(&file_path(&store, file)).await.ok();
-        assert_eq!((&file["status"], &file["last_error"]["code"]), (&json!("failed"), &json!(code)), "{file}");
+        assert_eq!(
+            (&file["status"], &file["last_error"]["code"]),
+            (&json!("failed"), &json!(code)),
+            "{file}"
+        );
         assert!(file["last_error"]["message"].as_str().unwrap().len() > 10, "{file}");
     }
     assert_eq!(client.found(&store, json!({"query": "Düsseldorf"})).await, [id(&latin)]);
