@@ -76,10 +76,10 @@ impl Wide {
         let all = |count: usize| units > 0 && count == units;
         // Even Chinese has line feeds.
         let most = |many: usize, few: usize| many > 0 && many >= 10 * few && many * 100 >= units;
-        if content.len() % 4 == 0 && all(zeros[3]) && most(zeros[2], zeros[0]) {
+        if content.len().is_multiple_of(4) && all(zeros[3]) && most(zeros[2], zeros[0]) {
             return Some(Self { unit: 4, little: true });
         }
-        if content.len() % 4 == 0 && all(zeros[0]) && most(zeros[1], zeros[3]) {
+        if content.len().is_multiple_of(4) && all(zeros[0]) && most(zeros[1], zeros[3]) {
             return Some(Self { unit: 4, little: false });
         }
         // Short texts end in the middle of four.

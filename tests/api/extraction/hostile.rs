@@ -279,8 +279,8 @@ async fn files_that_are_too_much() {
 
 #[tokio::test]
 async fn a_pdf_that_explodes_costs_itself() {
-    // Deflate within deflate would need its encoder; an ASCII filter over a long run does as well.
-    let run = pdf_stream("/Filter /RunLengthDecode", &[0x81, b' '].repeat(2 * MIB));
+    // Deflate within deflate would need its encoder; runs of one byte do as well.
+    let run = pdf_stream("/Filter /RunLengthDecode", &[0x81, b' '].repeat(MIB / 2));
     let objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_vec(),
