@@ -7,7 +7,7 @@
 //!   no file and no socket and start no process, and is held to limits of memory and time (`child::sandbox`).
 //! - A crash, an exceeded limit, a text that is too long cost this one file, with a reason in plain words that
 //!   holds nothing of the server's inside.
-//! - It never outlives what asked for it: dropping [`Extractor::extract`] kills it, and where the server itself
+//! - It never outlives what asked for it: dropping `Extractor::extract` kills it, and where the server itself
 //!   dies, its standard input ends, which it listens for from a thread of its own. (The parent-death signal of
 //!   Linux is not used: it follows the thread that started the child, not the process.)
 

@@ -205,6 +205,9 @@ impl Ingestion {
             }
             Err(error) => return Err(error),
         };
+        if file.bytes == 0 {
+            return Ok(Outcome::Unsearchable(invalid("The file holds no text.")));
+        }
         let text = match self.extractor.extract(&file.filename, content).await {
             Ok(text) => text,
             Err(Failure { code: FileErrorCode::ServerError, message }) => {

@@ -36,11 +36,19 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
-        parts: &["engine", "retrieval"],
-        says: "engine and retrieval use services, events and types; never axum, routes or SQL",
+        parts: &["extraction"],
+        says: "extraction knows types and blobs alone: what it reads is a stranger's",
+        may: &["extraction", "types", "blobs"],
+        never: &["axum", "sqlx", "reqwest"],
+        except: &[],
+    },
+    Rule {
+        parts: &["engine", "ingestion"],
+        says: "engine and ingestion use services, events and types; never axum, routes or SQL",
         may: &[
             "engine",
-            "retrieval",
+            "ingestion",
+            "extraction",
             "services",
             "events",
             "types",

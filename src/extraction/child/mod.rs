@@ -1,7 +1,7 @@
 //! The process that reads one file: `locum extract`.
 //!
 //! Standard input holds pieces, each behind its length (four bytes, little-endian): the name of the file, its
-//! content, and an empty one where it ends. Standard output gets an [`Answer`]. Standard input stays open; its
+//! content, and an empty one where it ends. Standard output gets an `Answer`. Standard input stays open; its
 //! end is that of the server, and of this process.
 
 mod html;
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_file_comes_in_pieces_and_ends_with_an_empty_one() {
-        let input = pieces(&[b"a.txt", b"Hel", b"lo", b""]);
+        let input = pieces(&[b"a.txt", b"Hell", b"o", b""]);
         let file = receive(&mut &input[..]).unwrap().unwrap();
         assert_eq!((file.name.as_str(), file.content.as_slice()), ("a.txt", &b"Hello"[..]));
         for end in 0..input.len() {

@@ -75,7 +75,7 @@ For each operation, in each contract that has it:
 - **400**: one request that is wrong, its message, `param` and `code` compared; every limit and type of every field is in `tests/api/limits`;
 - **tenancy**: what the key of another project sees.
 
-Not in the table: `chat/completions`, `embeddings`, `models` and vector stores, which Locum does not serve yet.
+Not in the table: `chat/completions`, `embeddings` and `models`, which Locum does not serve yet.
 
 | operation | request | contract | success | 401 | 404 | 400 | tenancy |
 |---|---|---|---|---|---|---|---|

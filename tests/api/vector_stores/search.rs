@@ -153,8 +153,9 @@ async fn a_search_in_one_store_finds_nothing_of_another() {
 async fn common_words_alone_find_the_chunks_that_have_all_of_them() {
     let app = TestApp::start().await;
     let client = app.v2();
-    let line =
-        |n: usize| format!("{} value number {n} of the table\n", if n % 2 == 0 { "even" } else { "odd" });
+    let line = |n: usize| {
+        format!("{} value number {n} of the table\n", if n.is_multiple_of(2) { "even" } else { "odd" })
+    };
     let text: String = (0..30_000).map(line).collect();
     let file = client.upload("a.txt", "assistants", &text).await;
     let sizes = json!({"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0});
