@@ -36,7 +36,7 @@ const OF_V2: &[(&str, &str)] = &[
     ),
     (
         "/threads/{thread}/runs",
-        r#"{"assistant_id": "{assistant}", "additional_messages": [{"role": "user", "content": "a", "attachments": [{"file_id": "{file}", "tools": [{"type": "file_search"}]}]}]}"#,
+        r#"{"assistant_id": "{assistant}", "additional_messages": [{"role": "user", "content": "a", "attachments": [{"file_id": "{file}", "tools": [{"type": "code_interpreter"}]}]}]}"#,
     ),
     (
         "/threads/{thread}/runs",
@@ -44,7 +44,7 @@ const OF_V2: &[(&str, &str)] = &[
     ),
     (
         "/threads/runs",
-        r#"{"assistant_id": "{assistant}", "thread": {"messages": [{"role": "user", "content": "a", "attachments": [{"file_id": "{file}", "tools": [{"type": "file_search"}]}]}]}}"#,
+        r#"{"assistant_id": "{assistant}", "thread": {"messages": [{"role": "user", "content": "a", "attachments": [{"file_id": "{file}", "tools": [{"type": "code_interpreter"}]}]}]}}"#,
     ),
     (
         "/threads/runs",

@@ -30,17 +30,18 @@ pub async fn stores_of_run(context: &Context, leased: &LeasedRun) -> Result<Vec<
     .fetch_optional(&context.db)
     .await?;
     stores.extend(thread.iter().flat_map(|resources| named(&resources.0)));
-    if leased.dialect == Dialect::V1 && !run.tool_resources.file_ids().is_empty() {
+    let file_ids = run.tool_resources.file_ids();
+    if leased.dialect == Dialect::V1 && !file_ids.is_empty() {
         let mut tx = crate::services::begin(&context.db).await?;
-        let file_ids = run.tool_resources.file_ids();
-        attachments::keep_assistant(&mut tx, &leased.project, &run.assistant_id, file_ids).await?;
+        let store =
+            attachments::keep_assistant(&mut tx, &leased.project, &run.assistant_id, file_ids).await?;
         tx.commit().await?;
         context.knock.knock();
+        stores.push(store);
     }
-    let owners = [run.assistant_id.clone(), run.thread_id.clone()];
     let hidden =
-        sqlx::query_scalar!("select id from vector_stores where owner = any ($1) and not gone", &owners[..])
-            .fetch_all(&context.db)
+        sqlx::query_scalar!("select id from vector_stores where owner = $1 and not gone", run.thread_id)
+            .fetch_optional(&context.db)
             .await?;
     stores.extend(hidden);
     let mut seen = std::collections::HashSet::new();

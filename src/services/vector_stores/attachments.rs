@@ -139,6 +139,14 @@ pub async fn keep_assistant(
     )
     .fetch_all(&mut *db)
     .await?;
+    sqlx::query!(
+        "update vector_store_files set gone = true, gone_at = now()
+         where store_id = $1 and not file_id = any ($2) and not gone",
+        store,
+        file_ids,
+    )
+    .execute(&mut *db)
+    .await?;
     if !there.is_empty() {
         files::insert(&mut *db, project, &store, None, plain(there), Kinds::Searchable).await?;
     }

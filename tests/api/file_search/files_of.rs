@@ -51,6 +51,32 @@ async fn v1_searches_the_files_of_the_assistant_and_of_messages() {
 }
 
 #[tokio::test]
+async fn v1_searches_a_file_no_more_that_was_taken_from_its_assistant() {
+    let app = TestApp::start().await;
+    let client = app.v1();
+    let colors = client.upload(COLORS.0, "assistants", COLORS.1).await;
+    let foods = client.upload(FOODS.0, "assistants", FOODS.1).await;
+    let fields = json!({"tools": [{"type": "retrieval"}], "file_ids": [id(&colors), id(&foods)]});
+    let assistant = client.create_assistant(fields).await;
+    let marker = "【0†source】".to_owned();
+    for (change, expected) in [
+        (json!({}), vec![(marker.clone(), id(&colors).to_owned())]),
+        (json!({"file_ids": [id(&foods)]}), vec![]),
+        (json!({"file_ids": []}), vec![]),
+        (json!({"file_ids": [id(&colors)]}), vec![(marker.clone(), id(&colors).to_owned())]),
+    ] {
+        client.post(&format!("/assistants/{}", id(&assistant)), change.clone()).await.ok();
+        let thread = client.post("/threads", said(json!({}))).await.ok();
+        app.model.script(search("blue"));
+        app.model.script(Reply::text(["It is so", "【0†source】", "."]));
+        let run = client.create_run(&thread, &assistant).await;
+        client.wait_until(&run, "completed").await;
+        assert_eq!(cited(client.messages(&thread).await.last().unwrap()), expected, "{change}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn v2_searches_the_stores_of_assistant_and_thread_and_what_messages_bring() {
     let app = TestApp::start().await;
     let client = app.v2();
