@@ -68,7 +68,9 @@ create unique index vector_store_files_in_store on vector_store_files (store_id,
 create unique index vector_store_files_in_order on vector_store_files (store_id, ord) where not gone;
 create index vector_store_files_counted on vector_store_files (store_id) include (status, usage_bytes, chunks, words)
     where not gone;
-create index vector_store_files_of_batch on vector_store_files (batch_id, ord) where batch_id is not null and not gone;
+create index vector_store_files_of_batch on vector_store_files (batch_id, ord) where batch_id is not null;
+-- For the references: their statements do not say what is gone.
+create index vector_store_files_of_store on vector_store_files (store_id);
 create index vector_store_files_of_file on vector_store_files (file_id) where not gone;
 create index vector_store_files_waiting on vector_store_files (project_id, number)
     where status = 'in_progress' and lease_owner is null and not gone;
@@ -76,6 +78,9 @@ create index vector_store_files_leased on vector_store_files (project_id)
     where status = 'in_progress' and lease_owner is not null and not gone;
 create index vector_store_files_gone on vector_store_files (store_id, file_id, gone_at) where gone;
 create index vector_store_files_to_clear on vector_store_files (gone_at) where gone and chunks > 0;
+create index vector_store_files_to_forget on vector_store_files (gone_at) where gone and chunks = 0;
+create index vector_store_files_exhausted on vector_store_files (number)
+    where status = 'in_progress' and lease_owner is null and not gone and attempt >= 3;
 
 -- What is found: a piece of a file. Terms are hashes of a store and a word, sorted; `counts` has a byte for each, how
 -- often the word stands in the piece. One index finds the pieces of one store that have a word.

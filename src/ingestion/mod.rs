@@ -148,19 +148,16 @@ impl Ingestion {
             () = self.hold(leased) => return,
         };
         let Err(error) = done else { return };
-        if error.is_transient() || matches!(error, Error::Storage(_)) {
-            tracing::warn!(%error, file = leased.file_id, "a file could not be made searchable yet");
-            tokio::time::sleep(PAUSE).await;
-        } else {
-            tracing::error!(%error, file = leased.file_id, "a file could not be made searchable");
-        }
+        tracing::warn!(%error, file = leased.file_id, "a file could not be made searchable yet");
+        tokio::time::sleep(PAUSE).await;
         self.give_back(leased, &error).await;
     }
 
     /// What failed for reasons of this side is tried again, by whoever takes it next: it counts as an attempt unless
-    /// the database was away.
+    /// the database or the store of files was away.
     async fn give_back(&self, leased: &Leased, error: &Error) {
-        let given = if error.is_transient() {
+        let is_away = matches!(error, Error::Storage(error) if !error.is_not_found());
+        let given = if is_away || error.is_transient() {
             queue::release(&self.db, &self.node, Some(leased.number)).await.map(drop)
         } else {
             queue::lapse(&self.db, leased).await

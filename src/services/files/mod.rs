@@ -258,6 +258,11 @@ pub async fn content(context: &Context, project: &str, id: &str) -> Result<(File
 
 /// `deleteFile`: from then on nothing finds it, in vector stores neither; its bytes are removed right after.
 pub async fn delete(context: &Context, project: &str, id: &str) -> Result<Deleted, Error> {
+    let mut tx = crate::services::begin(&context.db).await?;
+    // In a statement of its own: what is taken out below must be what whoever put the file into a store has left.
+    sqlx::query!("select id from files where id = $1 and project_id = $2 for update", id, project)
+        .fetch_optional(&mut *tx)
+        .await?;
     let gone = sqlx::query_scalar!(
         r#"with gone as (
             delete from files
@@ -274,8 +279,9 @@ pub async fn delete(context: &Context, project: &str, id: &str) -> Result<Delete
         id,
         project,
     )
-    .fetch_one(&context.db)
+    .fetch_one(&mut *tx)
     .await?;
+    tx.commit().await?;
     if gone == 0 {
         return Err(not_found(id));
     }

@@ -55,12 +55,14 @@ pub async fn rank(
     files: Option<&[i64]>,
     limit: usize,
 ) -> Result<Vec<Candidate>, Error> {
-    let terms = weigh(db, store, query).await?;
+    let (terms, absent) = weigh(db, store, query).await?;
     if terms.is_empty() {
         return Ok(Vec::new());
     }
     let rows = candidates(db, store, &terms, files).await?;
-    let most: f64 = terms.iter().map(|term| term.weight * (K1 + 1.0)).sum();
+    // Words that the store does not have are asked for too, and no chunk has them.
+    let absent = absent as f64 * weight(store.chunks as f64, 0.0);
+    let most = (absent + terms.iter().map(|term| term.weight).sum::<f64>()) * (K1 + 1.0);
     let mean = (store.words as f64 / store.chunks as f64).max(1.0);
     let mut ranked: Vec<Candidate> = rows
         .into_values()
@@ -81,8 +83,13 @@ fn bm25(row: &Row, terms: &[Term], mean: f64) -> f64 {
     score.sum()
 }
 
-/// The words of a query that the store has, rarest first.
-async fn weigh(db: &PgPool, store: &Store, query: &str) -> Result<Vec<Term>, Error> {
+/// How much a word counts that stands in so many of all chunks.
+fn weight(all: f64, chunks: f64) -> f64 {
+    (1.0 + (all - chunks + 0.5) / (chunks + 0.5)).ln()
+}
+
+/// The words of a query that the store has, rarest first, and how many it does not have.
+async fn weigh(db: &PgPool, store: &Store, query: &str) -> Result<(Vec<Term>, usize), Error> {
     let hashes: BTreeSet<i32> =
         terms::words(query).iter().map(|word| terms::term(store.number, word)).collect();
     let hashes: Vec<i32> = hashes.into_iter().collect();
@@ -99,13 +106,13 @@ async fn weigh(db: &PgPool, store: &Store, query: &str) -> Result<Vec<Term>, Err
         .map(|row| {
             // What was deleted and is not cleared yet is counted still.
             let chunks = (row.chunks as f64).min(all);
-            let weight = (1.0 + (all - chunks + 0.5) / (chunks + 0.5)).ln();
-            Term { hash: row.term, weight, chunks: row.chunks }
+            Term { hash: row.term, weight: weight(all, chunks), chunks: row.chunks }
         })
         .collect();
     terms.sort_by_key(|term| (term.chunks, term.hash));
+    let absent = hashes.len() - terms.len();
     terms.truncate(QUERY_TERMS);
-    Ok(terms)
+    Ok((terms, absent))
 }
 
 /// Chunks that may be the best: all with a rare word of the query; and where these are few, those with all of its

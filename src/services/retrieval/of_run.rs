@@ -19,10 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The stores that a run searches: its assistant's, its thread's, and those of the files that v1 gave to either.
-/// Waits a while for files that are not searchable yet.
+/// Waits a while for files of the thread, and of v1, that are not searchable yet.
 pub async fn stores_of_run(context: &Context, leased: &LeasedRun) -> Result<Vec<String>, Error> {
     let run = &leased.run;
-    let mut stores = named(&run.tool_resources);
+    // Files of the assistant that are in progress hold no run up.
+    let of_assistant = named(&run.tool_resources);
+    let mut stores = Vec::new();
     let thread = sqlx::query_scalar!(
         r#"select tool_resources as "tool_resources: Json<ToolResources>" from threads where id = $1"#,
         run.thread_id
@@ -37,16 +39,17 @@ pub async fn stores_of_run(context: &Context, leased: &LeasedRun) -> Result<Vec<
             attachments::keep_assistant(&mut tx, &leased.project, &run.assistant_id, file_ids).await?;
         tx.commit().await?;
         context.knock.knock();
-        stores.push(store);
+        stores.extend(store);
     }
     let hidden =
         sqlx::query_scalar!("select id from vector_stores where owner = $1 and not gone", run.thread_id)
             .fetch_optional(&context.db)
             .await?;
     stores.extend(hidden);
+    wait(&context.db, &stores).await?;
+    stores.splice(..0, of_assistant);
     let mut seen = std::collections::HashSet::new();
     stores.retain(|store| seen.insert(store.clone()));
-    wait(&context.db, &stores).await?;
     vector_stores::touch(&context.db, &stores).await?;
     Ok(stores)
 }

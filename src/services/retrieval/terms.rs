@@ -13,19 +13,38 @@ pub fn words(text: &str) -> Vec<String> {
     let stemmer = Stemmer::create(Algorithm::English);
     let mut words = Vec::new();
     for token in text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|token| !token.is_empty()) {
-        if token.chars().any(is_unspaced) {
-            pairs(token, &mut words);
-            continue;
+        for run in runs(token) {
+            if run.starts_with(is_unspaced) {
+                pairs(run, &mut words);
+                continue;
+            }
+            let parts = parts(run);
+            if parts.len() > 2 {
+                words.push(fold(&run.replace('_', ""), &stemmer));
+            }
+            words.extend(parts.windows(2).map(|pair| fold(&pair.concat(), &stemmer)));
+            words.extend(parts.into_iter().map(|part| fold(part, &stemmer)));
         }
-        let parts = parts(token);
-        if parts.len() > 2 {
-            words.push(fold(&token.replace('_', ""), &stemmer));
-        }
-        words.extend(parts.windows(2).map(|pair| fold(&pair.concat(), &stemmer)));
-        words.extend(parts.into_iter().map(|part| fold(part, &stemmer)));
     }
     words.retain(|word| !word.is_empty());
     words
+}
+
+/// The stretches of a token that are of scripts without spaces, and those that are not.
+fn runs(token: &str) -> Vec<&str> {
+    let mut runs = Vec::new();
+    let mut start = 0;
+    let mut before = None;
+    for (place, c) in token.char_indices() {
+        let kind = is_unspaced(c);
+        if before.is_some_and(|before| before != kind) {
+            runs.push(&token[start..place]);
+            start = place;
+        }
+        before = Some(kind);
+    }
+    runs.push(&token[start..]);
+    runs
 }
 
 /// The parts of an identifier: `get_userName2` has get, user, Name and 2.
@@ -124,6 +143,7 @@ mod tests {
     #[test]
     fn scripts_without_spaces_are_found_by_pairs() {
         assert_eq!(words("東京都 へ"), ["東京", "京都", "へ"]);
+        assert_eq!(words("使用Python编程2024年"), ["使用", "python", "编程", "2024", "年"]);
     }
 
     #[test]

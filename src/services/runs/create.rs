@@ -73,6 +73,9 @@ pub async fn create(
         let node = context.place(slot.as_ref());
         let place = Place { first, needs_word, node, lease: context.lease, wishes };
         if let Some(stored) = store(context, &leased, &place, &messages, &additional).await? {
+            if attachments::has_any(&additional) {
+                context.knock.knock();
+            }
             return Ok(begin(context, leased, slot, beginning, stored));
         }
         let state = messages::thread_state(&context.db, project, thread_id).await?;
@@ -98,6 +101,7 @@ pub async fn create_thread_and_run(
 ) -> Result<Created, Error> {
     let CreateThreadAndRun { thread, run } = request;
     let assistant = assistants::get(&context.db, project, &run.assistant_id).await?;
+    let brings_files = thread.tool_resources.describes_stores() || attachments::has_any(&thread.messages);
     let has_user_message = thread.messages.iter().any(|message| message.role == Role::User);
     let wishes = Wishes { stream: run.stream, resumable };
 
@@ -118,6 +122,9 @@ pub async fn create_thread_and_run(
     let inserted = insert(&mut *tx, &leased, &place).await?;
     let stored = inserted.ok_or_else(|| Error::Internal("a new thread was not free".to_owned()))?;
     tx.commit().await?;
+    if brings_files {
+        context.knock.knock();
+    }
     Ok(begin(context, leased, slot, beginning, stored))
 }
 
@@ -129,7 +136,6 @@ fn begin(
     beginning: Beginning,
     stored: Stored,
 ) -> Created {
-    context.knock.knock();
     leased.events_wanted = stored.events_wanted;
     if stored.events_wanted > 0 {
         // Whoever has the run has a token of its own.

@@ -74,7 +74,17 @@ pub async fn attach(
     if let Some(store) = search.vector_store_ids.first()
         && is_open(&mut *db, store).await?
     {
-        files::insert(&mut *db, project, store, None, plain(shown), Kinds::All).await?;
+        // What the store has already stays as it was put there.
+        let held = sqlx::query_scalar!(
+            "select file_id from vector_store_files
+             where store_id = $1 and file_id = any ($2) and not gone and status in ('in_progress', 'completed')",
+            store,
+            &shown,
+        )
+        .fetch_all(&mut *db)
+        .await?;
+        let missing = shown.into_iter().filter(|file_id| !held.contains(file_id)).collect();
+        files::insert(&mut *db, project, store, None, plain(missing), Kinds::All).await?;
         return Ok(None);
     }
     let expires_after = Some(ExpiresAfter::days(THREAD_DAYS));
@@ -116,18 +126,25 @@ async fn of_owner(db: &mut PgConnection, project: &str, owner: &str) -> Result<S
     }
 }
 
-/// Lets the hidden store of a v1 assistant hold just these files, those of them that can be searched; returns its id. A
-/// file that was deleted meanwhile is left out.
+/// Lets the hidden store of a v1 assistant hold just these files, those of them that can be searched; returns its id,
+/// unless the assistant was deleted. A file that was deleted meanwhile is left out.
 pub async fn keep_assistant(
     db: &mut PgConnection,
     project: &str,
     assistant_id: &str,
     file_ids: &[String],
-) -> Result<String, Error> {
+) -> Result<Option<String>, Error> {
     // Two runs of one assistant may come here at once.
-    sqlx::query!("select id from assistants where id = $1 for no key update", assistant_id)
-        .fetch_optional(&mut *db)
-        .await?;
+    let assistant = sqlx::query_scalar!(
+        "select id from assistants where id = $1 and project_id = $2 for no key update",
+        assistant_id,
+        project
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    if assistant.is_none() {
+        return Ok(None);
+    }
     let store = of_owner(&mut *db, project, assistant_id).await?;
     let there = sqlx::query_scalar!(
         r#"select files.id from files
@@ -150,7 +167,7 @@ pub async fn keep_assistant(
     if !there.is_empty() {
         files::insert(&mut *db, project, &store, None, plain(there), Kinds::Searchable).await?;
     }
-    Ok(store)
+    Ok(Some(store))
 }
 
 /// The hidden stores of these owners go with them.

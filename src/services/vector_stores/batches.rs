@@ -125,6 +125,14 @@ pub async fn cancel(
     id: &str,
 ) -> Result<VectorStoreFileBatch, Error> {
     let mut tx = crate::services::begin(db).await?;
+    // Changes of what a store holds go one after the other.
+    sqlx::query!(
+        "select number from vector_stores where id = $1 and project_id = $2 for no key update",
+        store_id,
+        project
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
     let batch = get(&mut tx, project, store_id, id).await?;
     if batch.status == VectorStoreFileStatus::InProgress {
         sqlx::query!(

@@ -22,19 +22,27 @@ pub async fn sweep(db: &PgPool) -> Result<u64, Error> {
                 break;
             }
         }
-        sqlx::query!("update vector_store_files set chunks = 0 where number = $1 and gone", file)
-            .execute(db)
-            .await?;
+        // Another node may be at work on some of them, and may fail.
+        let done = sqlx::query!(
+            "update vector_store_files set chunks = 0
+             where number = $1 and gone and not exists (select 1 from vector_store_chunks where file = $1)",
+            file
+        )
+        .execute(db)
+        .await?;
+        if done.rows_affected() == 0 {
+            break;
+        }
     }
     forget(db).await?;
     Ok(swept)
 }
 
-/// The files of stores that were deleted are gone, and those that were deleted themselves or have expired.
+/// The files of stores that were deleted are gone.
 async fn close_stores(db: &PgPool) -> Result<(), Error> {
     sqlx::query!(
         "update vector_store_files set gone = true, gone_at = now()
-         where not gone and store_id in (select id from vector_stores where gone)"
+         where not gone and store_id = any (array(select id from vector_stores where gone))"
     )
     .execute(db)
     .await?;
@@ -85,10 +93,14 @@ async fn clear_some(db: &PgPool, file: i64) -> Result<u64, Error> {
 /// are no more.
 async fn forget(db: &PgPool) -> Result<(), Error> {
     sqlx::query!(
-        "delete from vector_store_files f
-         where f.gone and f.chunks = 0 and (f.gone_at < now() - make_interval(hours => $1)
-            or exists (select 1 from vector_stores s where s.id = f.store_id and s.gone))",
+        "delete from vector_store_files where gone and chunks = 0 and gone_at < now() - make_interval(hours => $1)",
         CURSOR_HOURS
+    )
+    .execute(db)
+    .await?;
+    sqlx::query!(
+        "delete from vector_store_files
+         where gone and chunks = 0 and store_id = any (array(select id from vector_stores where gone))"
     )
     .execute(db)
     .await?;

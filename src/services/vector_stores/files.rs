@@ -186,12 +186,20 @@ async fn keep_held(
 
 /// Checks that the files exist, and that none is of a kind that has no text, by its name.
 async fn check_searchable(
-    db: impl PgExecutor<'_>,
+    db: &mut PgConnection,
     project: &str,
     added: &mut Vec<AddFile>,
     wanted: Kinds,
 ) -> Result<(), Error> {
     let ids: Vec<String> = added.iter().map(|file| file.file_id.clone()).collect();
+    // None of them is deleted before they are in the store: a deletion takes out of stores what it finds there.
+    sqlx::query!(
+        "select id from files where id = any ($1) and project_id = $2 order by id for key share",
+        &ids,
+        project
+    )
+    .fetch_all(&mut *db)
+    .await?;
     let named = sqlx::query!(
         r#"select named.id as "id!", files.filename as "filename?" from unnest($2::text[]) with ordinality as named (id, place)
          left join files on files.id = named.id and project_id = $1 and (expires_at is null or expires_at > now())

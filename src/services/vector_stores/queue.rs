@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::pool::PgPool;
 use crate::types::vector_store::{Chunking, FileError};
 
-/// Leases after which a file is given up. The statement below holds this number too.
+/// Leases after which a file is given up. An index and the statements over it hold this number too.
 pub const MAX_ATTEMPTS: i32 = 3;
 
 /// The chunks of a file, and in how many of them each term stands.
@@ -178,8 +178,7 @@ pub async fn take_back(db: &PgPool) -> Result<(), Error> {
     sqlx::query!(
         "update vector_store_files set status = 'failed', error_code = 'server_error',
             error_message = 'The file could not be processed: the server that worked on it stopped each time.'
-         where status = 'in_progress' and lease_owner is null and not gone and attempt >= $1",
-        MAX_ATTEMPTS
+         where status = 'in_progress' and lease_owner is null and not gone and attempt >= 3"
     )
     .execute(db)
     .await?;

@@ -86,6 +86,27 @@ async fn what_messages_attach_goes_to_the_threads_own_store() {
 }
 
 #[tokio::test]
+async fn what_the_threads_store_has_already_stays_as_it_is() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let file = client.upload("a.txt", "assistants", "Paris").await;
+    let store = client.post("/vector_stores", json!({})).await.ok();
+    let sizes = json!({"max_chunk_size_tokens": 200, "chunk_overlap_tokens": 100});
+    let strategy = json!({"type": "static", "static": sizes});
+    let body = json!({"file_id": id(&file), "attributes": {"a": "b"}, "chunking_strategy": strategy});
+    client.post(&files_path(&store), body).await.ok();
+    client.wait_for_store(&store).await;
+    let before = client.get(&file_path(&store, &file)).await.ok();
+    let resources = json!({"file_search": {"vector_store_ids": [id(&store)]}});
+    let thread = client.post("/threads", json!({"tool_resources": resources})).await.ok();
+    let body = json!({"role": "user", "content": "Look.",
+        "attachments": [{"file_id": id(&file), "tools": [{"type": "file_search"}]}]});
+    client.post(&format!("/threads/{}/messages", id(&thread)), body).await.ok();
+    assert_eq!(client.get(&file_path(&store, &file)).await.ok(), before);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_searched_is_no_attachment_for_file_search() {
     let app = TestApp::start().await;
     let client = app.v2();

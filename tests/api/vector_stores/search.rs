@@ -59,6 +59,24 @@ async fn words_are_found_in_their_forms_and_in_any_script() {
 }
 
 #[tokio::test]
+async fn what_has_the_common_words_alone_is_no_good_result() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let store = client
+        .store_of(&[("a.txt", &"the of the and in the of ".repeat(20)), ("b.txt", "Nothing else.")])
+        .await;
+    let path = format!("/vector_stores/{}/search", id(&store));
+    let page = client.post(&path, json!({"query": "the growth of zebrafish in the laboratory"})).await.ok();
+    let score = page["data"][0]["score"].as_f64().unwrap();
+    assert!(score < 0.3, "{score}");
+    let latin = client.store_of(&[("c.txt", "使用Python编程，2024年。")]).await;
+    for query in ["Python", "2024", "编程"] {
+        assert_eq!(client.found(&latin, json!({"query": query})).await.len(), 1, "{query}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn several_queries_are_one_search() {
     let app = TestApp::start().await;
     let client = app.v2();
