@@ -13,11 +13,12 @@ use crate::auth::Authenticator;
 use crate::blobs::{self, Blobs};
 use crate::config::Config;
 use crate::database::{self, Database, Purpose};
+use crate::embeddings::Embedder;
 use crate::engine::model::Model;
 use crate::engine::{self, Engine};
 use crate::events::Hub;
 use crate::extraction::{self, Extractor};
-use crate::ingestion::Ingestion;
+use crate::ingestion::{Ingestion, Means};
 use crate::listener::{self, Heard, Listener};
 use crate::pool::PgPool;
 use crate::services::run_events::followers::Followers;
@@ -84,6 +85,9 @@ impl App {
 
     async fn start_on(config: &Config, database: &Database, listener: TcpListener) -> Result<Parts, Error> {
         database.migrate().await?;
+        if config.embedding.model().is_some() {
+            database.migrate_vectors().await?;
+        }
         let db = database.pool.clone();
         if database.is_private() {
             // Whatever is leased was leased by an earlier life of this server.
@@ -121,7 +125,9 @@ impl App {
         };
         let model = Model::new(config.model.clone())?;
         let files = files::Context::new(db.clone(), open_blobs(config).await?, config.files.file_bytes);
-        let retrieval = retrieval::Context { db: db.clone(), knock: knock.clone() };
+        let embedder = Embedder::new(&config.embedding, &config.model)?.map(Arc::new);
+        let retrieval =
+            retrieval::Context { db: db.clone(), knock: knock.clone(), embedder: embedder.clone() };
         let engine = Engine::start(
             engine::Contexts { runs: runs.clone(), files: files.clone(), retrieval: retrieval.clone() },
             database.keeper.clone(),
@@ -133,8 +139,7 @@ impl App {
 
         let ingestion = Ingestion::start(
             db.clone(),
-            files.clone(),
-            Extractor::new(extraction(config)),
+            Means { files: files.clone(), extractor: Extractor::new(extraction(config)), embedder },
             runs.slots.node(),
             config.runs.lease_seconds,
             config.files.ingestion_workers,

@@ -24,6 +24,8 @@ pub struct Config {
     #[command(flatten)]
     pub model: ModelOptions,
     #[command(flatten)]
+    pub embedding: EmbeddingOptions,
+    #[command(flatten)]
     pub runs: RunOptions,
 }
 
@@ -156,6 +158,44 @@ pub struct ModelOptions {
     /// quarter of a second and double, unless the server names one.
     #[arg(long, env = "LOCUM_MODEL_RETRIES", value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=20))]
     pub model_retries: u32,
+}
+
+/// What makes the search of vector stores one by meaning too.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Embeddings")]
+pub struct EmbeddingOptions {
+    /// Model that embeds the files of vector stores: they are then searched by meaning too, and not by words alone.
+    /// Needs pgvector 0.8 in the database. Each store keeps the model that it began with.
+    #[arg(long, env = "LOCUM_EMBEDDING_MODEL", value_name = "MODEL")]
+    pub embedding_model: Option<String>,
+
+    /// Base URL of the server of that model, up to and with /v1 [default: that of LOCUM_MODEL_URL].
+    #[arg(long, env = "LOCUM_EMBEDDING_URL", value_name = "URL", value_parser = base_url)]
+    pub embedding_url: Option<reqwest::Url>,
+
+    /// Key of that server [default: LOCUM_MODEL_API_KEY where LOCUM_EMBEDDING_URL is not set].
+    #[arg(long, env = "LOCUM_EMBEDDING_API_KEY", hide_env_values = true, value_name = "KEY", value_parser = secret)]
+    pub embedding_api_key: Option<SecretString>,
+
+    /// Dimensions to ask that model for, where it can shorten its vectors [default: its own].
+    #[arg(long, env = "LOCUM_EMBEDDING_DIMENSIONS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_000))]
+    pub embedding_dimensions: Option<u32>,
+
+    /// Tokens of a text at most; of a longer one the vectors of its parts are averaged. Where the server says that
+    /// a text is too long, it is taken for less by itself.
+    #[arg(long, env = "LOCUM_EMBEDDING_TOKENS", value_name = "TOKENS", default_value_t = 8_191, value_parser = RangedU64ValueParser::<usize>::new().range(16..=1_000_000))]
+    pub embedding_tokens: usize,
+
+    /// Texts of one request at most.
+    #[arg(long, env = "LOCUM_EMBEDDING_BATCH", value_name = "N", default_value_t = 32, value_parser = RangedU64ValueParser::<usize>::new().range(1..=2_048))]
+    pub embedding_batch: usize,
+}
+
+impl EmbeddingOptions {
+    /// The model, where one is named.
+    pub fn model(&self) -> Option<&str> {
+        self.embedding_model.as_deref().map(str::trim).filter(|model| !model.is_empty())
+    }
 }
 
 #[derive(Debug, Clone, Args)]

@@ -1,5 +1,7 @@
 //! The database: the one that `DATABASE_URL` names, or the private cluster; its pool and migrations.
 
+mod pgvector;
+
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -10,6 +12,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use crate::config::DatabaseOptions;
 use crate::pool::PgPool;
 use crate::postgres::{self, Cluster};
+pub use pgvector::VectorError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -61,6 +64,8 @@ pub enum Error {
     Silent,
     #[error("PostgreSQL {found} is too old: Locum needs 14 or newer.")]
     TooOld { found: String },
+    #[error(transparent)]
+    Vectors(#[from] VectorError),
     #[error("The migrations could not be applied: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
@@ -126,11 +131,23 @@ impl Database {
     /// Applies what is missing, under PostgreSQL's advisory lock, so that several nodes may start at once. The lock is a
     /// session's, so that no pooler may stand between.
     pub async fn migrate(&self) -> Result<(), Error> {
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(self.direct.clone());
-        let pool = pool.await.map_err(refusal)?;
+        let pool = self.direct_pool().await?;
         let migrated = MIGRATIONS.run(&pool).await;
         pool.close().await;
         Ok(migrated?)
+    }
+
+    async fn direct_pool(&self) -> Result<sqlx::PgPool, Error> {
+        let pool = PgPoolOptions::new().max_connections(1).connect_with(self.direct.clone());
+        pool.await.map_err(refusal)
+    }
+
+    /// Adds what vectors need, in the same way: the extension pgvector, and tables of its type.
+    pub async fn migrate_vectors(&self) -> Result<(), Error> {
+        let pool = self.direct_pool().await?;
+        let migrated = pgvector::migrate(&pool).await;
+        pool.close().await;
+        migrated
     }
 
     /// Whether the database is a private one: then no other process works on it.

@@ -21,6 +21,8 @@ pub mod config;
 pub mod database;
 /// The two contracts: reading requests, writing objects.
 pub mod dialect;
+/// Vectors of texts, from a server that embeds them.
+pub mod embeddings;
 /// Executing runs.
 pub mod engine;
 /// The one error of requests and its shape on the wire.
@@ -55,3 +57,5 @@ pub mod state;
 pub mod telemetry;
 /// Wire vocabulary: canonical objects and requests. Serde only.
 pub mod types;
+/// Servers of models: reaching them, and what their refusals mean.
+pub mod upstream;

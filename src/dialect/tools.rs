@@ -100,10 +100,24 @@ pub fn ranking_options(value: Value, at: At) -> Result<RankingOptions, Invalid> 
         score_threshold: fields
             .optional("score_threshold", decimal(0.0, 1.0))?
             .unwrap_or(defaults.score_threshold),
-        hybrid_search: fields.optional("hybrid_search", object)?.map(Value::Object),
+        hybrid_search: fields.optional("hybrid_search", hybrid_search)?,
     };
     fields.finish(Foreign::NONE)?;
     Ok(options)
+}
+
+/// `hybrid_search` of either, which is echoed as it came: both weights, as the Responses API has them.
+pub fn hybrid_search(value: Value, at: At) -> Result<Value, Invalid> {
+    let mut fields = Fields::of(value.clone(), at)?;
+    let embedding = fields.required("embedding_weight", decimal(0.0, f64::MAX))?;
+    let text = fields.required("text_weight", decimal(0.0, f64::MAX))?;
+    fields.finish(Foreign::NONE)?;
+    if embedding + text > 0.0 && (embedding + text).is_finite() {
+        return Ok(value);
+    }
+    let message =
+        format!("Invalid '{}': one of its weights is above 0, and both are finite together.", at.path);
+    Err(Invalid::field(at.path, "invalid_value", message))
 }
 
 fn function(value: Value, at: At) -> Result<Function, Invalid> {

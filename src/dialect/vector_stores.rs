@@ -9,6 +9,7 @@ use super::fields::{
 use super::{Dialect, Query};
 use crate::error::Invalid;
 use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
+use crate::types::tool::RankingOptions;
 use crate::types::vector_store::{
     AddFile, Attributes, Chunking, Comparison, ContentPage, CreateVectorStore, ExpiresAfter, FileCursors,
     Filter, ModifyVectorStore, SearchResultsPage, SearchVectorStore, VectorStore, VectorStoreFile,
@@ -238,12 +239,12 @@ pub fn search(mut fields: Fields) -> Result<SearchVectorStore, Invalid> {
     let queries = fields.required("query", queries)?;
     // A model that rewrites queries would be one more that may be down; the query is searched as it is.
     fields.optional("rewrite_query", boolean)?;
-    let request = SearchVectorStore {
-        queries,
-        filter: fields.optional("filters", |value, at| filter(value, at, FILTER_DEPTH))?,
-        max_num_results: fields.optional("max_num_results", integer(1, 50))?.unwrap_or(10),
-        score_threshold: fields.optional("ranking_options", score_threshold)?.unwrap_or(0.0),
-    };
+    let filter = fields.optional("filters", |value, at| filter(value, at, FILTER_DEPTH))?;
+    let max_num_results = fields.optional("max_num_results", integer(1, 50))?.unwrap_or(10);
+    let ranking = fields.optional("ranking_options", ranking_options)?.unwrap_or_default();
+    let weights = ranking.weights();
+    let score_threshold = ranking.score_threshold;
+    let request = SearchVectorStore { queries, filter, max_num_results, score_threshold, weights };
     fields.finish(Foreign::NONE)?;
     Ok(request)
 }
@@ -263,16 +264,20 @@ fn queries(value: Value, at: At) -> Result<Vec<String>, Invalid> {
     }
 }
 
-fn score_threshold(value: Value, at: At) -> Result<f64, Invalid> {
+/// `ranking_options` of a search: its rankers have other names than those of the tool, and change nothing.
+fn ranking_options(value: Value, at: At) -> Result<RankingOptions, Invalid> {
     let mut fields = Fields::of(value, at)?;
     fields.optional("ranker", |value, at| {
         let ranker = text(value, at)?;
         if RANKERS.contains(&ranker.as_str()) { Ok(()) } else { Err(wrong_word(at.path, &ranker, RANKERS)) }
     })?;
-    fields.optional("hybrid_search", object)?;
-    let threshold = fields.optional("score_threshold", decimal(0.0, 1.0))?;
+    let options = RankingOptions {
+        score_threshold: fields.optional("score_threshold", decimal(0.0, 1.0))?.unwrap_or(0.0),
+        hybrid_search: fields.optional("hybrid_search", super::tools::hybrid_search)?,
+        ..RankingOptions::default()
+    };
     fields.finish(Foreign::NONE)?;
-    Ok(threshold.unwrap_or(0.0))
+    Ok(options)
 }
 
 /// A comparison, or several filters combined.

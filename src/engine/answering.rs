@@ -133,6 +133,7 @@ impl Execution<'_> {
             filter: None,
             limit: file_search::limit(settings),
             score_threshold: settings.ranking_options.score_threshold,
+            weights: settings.ranking_options.weights(),
         };
         let found = self.unless_interrupted(retry::until_lapsed(self.engine.lease() + SEARCHING, || {
             retrieval::search(&self.engine.retrieval, &self.leased.project, &search)

@@ -9,7 +9,7 @@ use crate::types::vector_store::Chunking;
 
 /// Indexes a text for a store. Takes a while: not for a thread that others wait for.
 pub fn of(store: i64, text: &str, chunking: Chunking) -> Result<Index, TooLong> {
-    let mut index = Index { chunks: Vec::new(), frequencies: BTreeMap::new() };
+    let mut index = Index { chunks: Vec::new(), frequencies: BTreeMap::new(), embedded: None };
     for (place, range) in chunks::cut(text, chunking)?.into_iter().enumerate() {
         let start = i64::try_from(range.start).unwrap_or(i64::MAX);
         let content = text[range].to_owned();

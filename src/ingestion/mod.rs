@@ -3,6 +3,7 @@
 //! of a file is found before all of it is.
 
 mod chunks;
+mod embedding;
 mod index;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::embeddings::Embedder;
 use crate::error::Error;
 use crate::extraction::{Extractor, Failure};
 use crate::pool::PgPool;
@@ -19,6 +21,7 @@ use crate::services::files;
 use crate::services::vector_stores::Knock;
 use crate::services::vector_stores::queue::{self, Index, Leased};
 use crate::types::vector_store::{FileError, FileErrorCode};
+use embedding::Embedding;
 
 /// How often the queue is looked at when nobody knocks: how files of other nodes are found.
 const POLL: Duration = Duration::from_secs(1);
@@ -34,6 +37,7 @@ pub struct Ingestion {
     db: PgPool,
     files: files::Context,
     extractor: Extractor,
+    embedding: Option<Embedding>,
     node: String,
     lease: Duration,
     room: Arc<Semaphore>,
@@ -42,6 +46,13 @@ pub struct Ingestion {
     last: Mutex<String>,
     stop: CancellationToken,
     tracker: TaskTracker,
+}
+
+/// What reads files: their bytes, their text, and its vectors where there is a model for them.
+pub struct Means {
+    pub files: files::Context,
+    pub extractor: Extractor,
+    pub embedder: Option<Arc<Embedder>>,
 }
 
 /// What becomes of a file.
@@ -54,8 +65,7 @@ impl Ingestion {
     /// Starts `workers` at a time; with none, the files wait for another node.
     pub fn start(
         db: PgPool,
-        files: files::Context,
-        extractor: Extractor,
+        means: Means,
         node: &str,
         lease: Duration,
         workers: usize,
@@ -63,8 +73,9 @@ impl Ingestion {
     ) -> Arc<Self> {
         let ingestion = Arc::new(Self {
             db,
-            files,
-            extractor,
+            files: means.files,
+            extractor: means.extractor,
+            embedding: means.embedder.map(Embedding::new),
             node: node.to_owned(),
             lease,
             room: Arc::new(Semaphore::new(workers)),
@@ -216,13 +227,34 @@ impl Ingestion {
         let indexed = tokio::task::spawn_blocking(move || index::of(store, &text, chunking)).await;
         Ok(match indexed.map_err(|error| Error::Internal(error.to_string()))? {
             Ok(index) if index.chunks.is_empty() => Outcome::Unsearchable(invalid("The file holds no text.")),
-            Ok(index) => Outcome::Indexed(Box::new(index)),
+            Ok(index) => self.embed(leased, index).await?,
             Err(chunks::TooLong) => Outcome::Unsearchable(invalid(&format!(
                 "The file has more than {} tokens.",
                 chunks::MOST_TOKENS
             ))),
         })
     }
+
+    /// Adds vectors, where there is a model for them. What it refuses is not tried again, and what it does not answer
+    /// a few times only: whoever waits for the file is told why.
+    async fn embed(&self, leased: &Leased, mut index: Index) -> Result<Outcome, Error> {
+        let Some(embedding) = &self.embedding else { return Ok(Outcome::Indexed(Box::new(index))) };
+        match embedding.embed(&self.db, leased, &mut index).await {
+            Ok(()) => Ok(Outcome::Indexed(Box::new(index))),
+            Err(embedding::Failure::Database(error)) => Err(error),
+            Err(embedding::Failure::Model(error)) => {
+                let message = format!("The text could not be embedded. {}", error.message);
+                if error.is_transient() && leased.attempt < queue::MAX_ATTEMPTS {
+                    return Err(Error::Internal(message));
+                }
+                Ok(Outcome::Unsearchable(server_error(message)))
+            }
+        }
+    }
+}
+
+fn server_error(message: String) -> FileError {
+    FileError { code: FileErrorCode::ServerError, message }
 }
 
 fn invalid(message: &str) -> FileError {

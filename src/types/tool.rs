@@ -62,6 +62,29 @@ pub struct RankingOptions {
 impl RankingOptions {
     /// The ranker that the hosted API named where none was asked for.
     pub const DEFAULT_RANKER: &str = "default_2024_08_21";
+
+    /// `hybrid_search` in numbers.
+    pub fn weights(&self) -> HybridSearch {
+        let given = |name| self.hybrid_search.as_ref()?.get(name)?.as_f64();
+        let defaults = HybridSearch::default();
+        HybridSearch {
+            embedding_weight: given("embedding_weight").unwrap_or(defaults.embedding_weight),
+            text_weight: given("text_weight").unwrap_or(defaults.text_weight),
+        }
+    }
+}
+
+/// How much meaning and words count in a search, against each other. Neither is below 0, and not both are 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HybridSearch {
+    pub embedding_weight: f64,
+    pub text_weight: f64,
+}
+
+impl Default for HybridSearch {
+    fn default() -> Self {
+        Self { embedding_weight: 1.0, text_weight: 1.0 }
+    }
 }
 
 impl Default for RankingOptions {

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use super::tool::HybridSearch;
 use super::{Metadata, Patch, words};
 
 /// The `vector_store` object.
@@ -241,6 +242,7 @@ pub struct SearchVectorStore {
     pub max_num_results: i64,
     /// 0 to 1.
     pub score_threshold: f64,
+    pub weights: HybridSearch,
 }
 
 /// The `vector_store.search_results.page` object.

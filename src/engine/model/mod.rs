@@ -1,30 +1,24 @@
-//! The model: any server that speaks Chat Completions. Requests are here, the reply in [`stream`], what
-//! is wrong with an upstream in `error`, and what it does not know in `parameters`.
-//!
-//! Redirects are not followed: prompts and the key go to the configured server alone. Proxies named by
-//! HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are used.
+//! The model: any server that speaks Chat Completions. Requests are here, the reply in [`stream`], and what a
+//! model does not know in `parameters`.
 
 mod calls;
-mod error;
 mod parameters;
 mod sse;
 pub mod stream;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
-use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use crate::config::ModelOptions;
-pub use error::{ModelError, ModelErrorKind};
-use error::{Refusal, Secrets, unreachable_upstream};
+use crate::upstream::Upstream;
+pub use crate::upstream::{ModelError, ModelErrorKind};
 use parameters::Parameter;
 use stream::ReplyStream;
 
+/// A stream is asked for; some servers answer with one object all the same.
+const ACCEPT: &str = "text/event-stream, application/json";
 /// Tokens that a context window has where nobody says.
 const DEFAULT_CONTEXT: i64 = 8_192;
 /// How long the list of models may take; a server without one costs a run no more.
@@ -36,31 +30,26 @@ const WINDOW_BELIEVED: Duration = Duration::from_secs(60);
 
 /// A client of the model server.
 pub struct Model {
-    http: Client,
+    upstream: Upstream,
     options: ModelOptions,
     /// Context windows by the upstream's name of the model.
     windows: Cache<String, i64>,
     /// What each model was found not to take.
     refused: Cache<String, Vec<Parameter>>,
-    secrets: Arc<Secrets>,
 }
 
 impl Model {
     /// Fails only if the machine's TLS set-up does.
     pub fn new(options: ModelOptions) -> Result<Self, reqwest::Error> {
-        // An error says that the process has a provider already, which is as good.
-        if rustls::crypto::ring::default_provider().install_default().is_err() {
-            tracing::debug!("a TLS provider was installed before");
-        }
-        let http = Client::builder()
-            .connect_timeout(options.model_connect_seconds)
-            .redirect(Policy::none())
-            .user_agent(concat!("locum/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let upstream = Upstream::new(
+            options.model_url.clone(),
+            options.model_api_key.clone(),
+            options.model_connect_seconds,
+            options.model_idle_seconds,
+        )?;
         let windows = Cache::builder().max_capacity(MODELS).time_to_live(WINDOW_BELIEVED).build();
         let refused = Cache::builder().max_capacity(MODELS).build();
-        let secrets = Arc::new(Secrets::of(&options));
-        Ok(Self { http, options, windows, refused, secrets })
+        Ok(Self { upstream, options, windows, refused })
     }
 
     /// The upstream's name of a model.
@@ -75,10 +64,11 @@ impl Model {
         let mut refused = self.refused.get(model).await.unwrap_or_default();
         loop {
             let sent = parameters::without(body, &refused);
-            let refusal = match self.send(&sent).await? {
+            let body =
+                serde_json::to_vec(&sent).map_err(|error| ModelError::unavailable(error.to_string()))?;
+            let refusal = match self.upstream.post("chat/completions", ACCEPT, body).await? {
                 Ok(response) => {
-                    let idle = self.options.model_idle_seconds;
-                    return Ok(ReplyStream::new(response, idle, Arc::clone(&self.secrets)));
+                    return Ok(ReplyStream::new(response, self.upstream.idle(), self.upstream.secrets()));
                 }
                 Err(refusal) => refusal,
             };
@@ -87,50 +77,6 @@ impl Model {
             tracing::info!(model, ?parameter, "the model does not take a parameter; it is not sent any more");
             refused.push(parameter);
             self.refused.insert(model.to_owned(), refused.clone()).await;
-        }
-    }
-
-    async fn send(&self, body: &Map<String, Value>) -> Result<Result<Response, Refusal>, ModelError> {
-        let body = serde_json::to_vec(body).map_err(|error| ModelError::unavailable(error.to_string()))?;
-        let request = self.http.post(self.url("chat/completions"));
-        let request = request
-            .header("content-type", "application/json")
-            .header("accept", "text/event-stream, application/json");
-        let answer = async {
-            let response = self.authorized(request).body(body).send().await.map_err(unreachable_upstream)?;
-            if response.status().is_success() {
-                return Ok(Ok(response));
-            }
-            Ok(Err(Refusal::read(response, &self.secrets).await))
-        };
-        tokio::time::timeout(self.options.model_idle_seconds, answer).await.map_err(|_| self.hung())?
-    }
-
-    fn hung(&self) -> ModelError {
-        let seconds = self.options.model_idle_seconds.as_secs_f64();
-        ModelError::unavailable(format!("The model server did not answer within {seconds} seconds."))
-    }
-
-    fn key(&self) -> Option<&str> {
-        self.options.model_api_key.as_ref().map(|key| key.expose_secret()).filter(|key| !key.is_empty())
-    }
-
-    fn url(&self, path: &str) -> Url {
-        let mut url = self.options.model_url.clone();
-        if self.key().is_some() {
-            // A request has one `Authorization`: the key's, not that of a name and password in the URL.
-            let _ = (url.set_username(""), url.set_password(None));
-        }
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path.split('/'));
-        }
-        url
-    }
-
-    fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        match self.key() {
-            Some(key) => request.bearer_auth(key),
-            None => request,
         }
     }
 
@@ -151,7 +97,7 @@ impl Model {
     }
 
     async fn models(&self) -> Result<Value, reqwest::Error> {
-        let response = self.authorized(self.http.get(self.url("models"))).send().await?.error_for_status()?;
+        let response = self.upstream.get("models").send().await?.error_for_status()?;
         let bytes = response.bytes().await?;
         Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }

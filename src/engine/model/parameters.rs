@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use super::error::{ModelErrorKind, Refusal, word};
+use crate::upstream::{ModelErrorKind, Refusal, word};
 
 /// A parameter that can be done without or said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,8 +153,8 @@ fn has_word(text: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::ModelError;
     use super::*;
+    use crate::upstream::ModelError;
 
     fn refusal(body: Value, message: &str) -> Refusal {
         let error =

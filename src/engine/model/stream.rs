@@ -10,9 +10,9 @@ use reqwest::Response;
 use serde_json::Value;
 
 use super::calls::Calls;
-use super::error::{ModelError, Secrets, causes, within_reply};
 use super::sse::Decoder;
 use crate::types::usage::Usage;
+use crate::upstream::{ModelError, Secrets, causes, within_reply};
 
 /// Bytes of a reply that comes as one JSON document.
 const WHOLE_REPLY: usize = 16 * 1024 * 1024;

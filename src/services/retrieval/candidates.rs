@@ -25,9 +25,21 @@ pub struct Store {
     /// Its searchable chunks, and the words in them.
     pub chunks: i64,
     pub words: i64,
+    /// What its files are embedded with, where they are.
+    pub embedding_model: Option<String>,
+    pub dimensions: Option<i32>,
+}
+
+impl Store {
+    /// Whether its vectors are of this model and have so many dimensions.
+    pub fn has_vectors(&self, model: Option<&str>, dimensions: usize) -> bool {
+        let known = self.dimensions.and_then(|known| usize::try_from(known).ok());
+        model.is_some() && self.embedding_model.as_deref() == model && known == Some(dimensions)
+    }
 }
 
 /// A chunk and its score, 0 to 1: the share of what a chunk with all words of the query, over and over, would have.
+#[derive(Debug, Clone, Copy)]
 pub struct Candidate {
     pub number: i64,
     pub score: f64,

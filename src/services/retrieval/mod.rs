@@ -4,20 +4,26 @@
 
 mod candidates;
 mod filter;
+mod fusion;
 mod of_run;
 pub mod terms;
+mod vectors;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sqlx::types::Json;
 
+use crate::embeddings::{Embedder, Vector};
 use crate::error::Error;
 use crate::pool::PgPool;
 use crate::services::vector_stores::{self, Knock};
+use crate::types::tool::HybridSearch;
 use crate::types::vector_store::{
     Attributes, Filter, SearchResult, SearchResultsPage, SearchVectorStore, TextContent, VectorStoreStatus,
 };
 use candidates::{Candidate, Store};
+use vectors::Scope;
 
 pub use of_run::stores_of_run;
 
@@ -27,7 +33,12 @@ pub struct Context {
     pub db: PgPool,
     /// Says that there is a file to make searchable.
     pub knock: Knock,
+    /// What embeds queries, where files are embedded.
+    pub embedder: Option<Arc<Embedder>>,
 }
+
+/// Of each ranking so many chunks are fused, or as many as are asked for.
+const FUSED: usize = 100;
 
 /// What a search asks for.
 #[derive(Debug, Clone)]
@@ -39,6 +50,8 @@ pub struct Search {
     pub limit: usize,
     /// 0 to 1.
     pub score_threshold: f64,
+    /// Of words and meaning, where the store has both.
+    pub weights: HybridSearch,
 }
 
 /// A chunk that was found.
@@ -54,19 +67,22 @@ pub struct Found {
 
 /// Searches the stores of a project, best first. One that is expired or gone holds nothing.
 pub async fn search(context: &Context, project: &str, search: &Search) -> Result<Vec<Found>, Error> {
+    let stores = stores(&context.db, project, &search.vector_store_ids).await?;
+    let (model, vectors) = embed(context, &stores, search).await.unzip();
     let mut best: HashMap<i64, f64> = HashMap::new();
-    for store in stores(&context.db, project, &search.vector_store_ids).await? {
+    for store in &stores {
         let files = match &search.filter {
             None => None,
-            Some(filter) => Some(passing(&context.db, &store, filter).await?),
+            Some(filter) => Some(passing(&context.db, store, filter).await?),
         };
-        if files.as_ref().is_some_and(Vec::is_empty) {
+        if files.as_ref().is_some_and(|files| files.numbers.is_empty()) {
             continue;
         }
-        for query in &search.queries {
-            for Candidate { number, score } in
-                candidates::rank(&context.db, &store, query, files.as_deref(), search.limit).await?
-            {
+        for (nth, query) in search.queries.iter().enumerate() {
+            let vector = vectors.as_ref().and_then(|vectors| vectors.get(nth));
+            let vector = vector.filter(|vector| store.has_vectors(model, vector.len()));
+            let asked = Asked { query, vector, files: files.as_ref() };
+            for Candidate { number, score } in rank(context, store, &asked, search).await? {
                 if score >= search.score_threshold {
                     let known = best.entry(number).or_insert(score);
                     *known = known.max(score);
@@ -78,6 +94,62 @@ pub async fn search(context: &Context, project: &str, search: &Search) -> Result
     best.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     best.truncate(search.limit);
     read(&context.db, &best).await
+}
+
+/// What is looked for in one store.
+struct Asked<'a> {
+    query: &'a str,
+    vector: Option<&'a Vector>,
+    /// In these files alone.
+    files: Option<&'a Passing>,
+}
+
+/// The best chunks of one store for one query, best first: by words, by meaning, or by both.
+async fn rank(
+    context: &Context,
+    store: &Store,
+    asked: &Asked<'_>,
+    search: &Search,
+) -> Result<Vec<Candidate>, Error> {
+    let db = &context.db;
+    let files = asked.files.map(|files| files.numbers.as_slice());
+    let Some(vector) = asked.vector else {
+        return candidates::rank(db, store, asked.query, files, search.limit).await;
+    };
+    let each = search.limit.max(FUSED);
+    let chunks = asked.files.map_or(store.chunks, |files| files.chunks);
+    let scope = Scope { store, files, chunks };
+    if search.weights.text_weight <= 0.0 {
+        return vectors::nearest(db, &scope, vector, search.limit).await;
+    }
+    let (words, meaning) = tokio::try_join!(
+        candidates::rank(db, store, asked.query, files, each),
+        vectors::nearest(db, &scope, vector, each),
+    )?;
+    Ok(fusion::fuse(&words, &meaning, search.weights))
+}
+
+/// The vectors of the queries, where a store is embedded by the model of this server. Where the model does not answer, words
+/// alone are searched.
+async fn embed<'a>(
+    context: &'a Context,
+    stores: &[Store],
+    search: &Search,
+) -> Option<(&'a str, Vec<Vector>)> {
+    let embedder = context.embedder.as_ref()?;
+    let model = embedder.model();
+    let is_embedded = stores.iter().any(|store| store.embedding_model.as_deref() == Some(model));
+    if search.weights.embedding_weight <= 0.0 || !is_embedded {
+        return None;
+    }
+    let queries: Vec<&str> = search.queries.iter().map(String::as_str).collect();
+    match embedder.queries(&queries).await {
+        Ok(vectors) => Some((model, vectors)),
+        Err(error) => {
+            tracing::warn!(reason = error.message, "a search has no vectors, and finds by words alone");
+            None
+        }
+    }
 }
 
 /// `searchVectorStore`. The query is searched as it is: `rewrite_query` changes nothing.
@@ -97,6 +169,7 @@ pub async fn page(
         filter: request.filter,
         limit: usize::try_from(request.max_num_results).unwrap_or(1),
         score_threshold: request.score_threshold,
+        weights: request.weights,
     };
     let found = search(context, project, &asked).await?;
     vector_stores::touch(&context.db, &asked.vector_store_ids).await?;
@@ -120,7 +193,7 @@ pub async fn page(
 async fn stores(db: &PgPool, project: &str, ids: &[String]) -> Result<Vec<Store>, Error> {
     let stores = sqlx::query_as!(
         Store,
-        r#"select s.id, s.number, files.chunks as "chunks!", files.words as "words!"
+        r#"select s.id, s.number, s.embedding_model, s.dimensions, files.chunks as "chunks!", files.words as "words!"
          from vector_stores s
          cross join lateral (
             select coalesce(sum(chunks), 0)::bigint as chunks, coalesce(sum(words), 0)::bigint as words
@@ -137,17 +210,27 @@ async fn stores(db: &PgPool, project: &str, ids: &[String]) -> Result<Vec<Store>
     Ok(stores)
 }
 
+/// Files that a filter lets through, and how many chunks they have together.
+struct Passing {
+    numbers: Vec<i64>,
+    chunks: i64,
+}
+
 /// The files of a store whose attributes a filter lets through.
-async fn passing(db: &PgPool, store: &Store, filter: &Filter) -> Result<Vec<i64>, Error> {
+async fn passing(db: &PgPool, store: &Store, filter: &Filter) -> Result<Passing, Error> {
     let files = sqlx::query!(
-        r#"select number, attributes as "attributes: Json<Attributes>" from vector_store_files
+        r#"select number, chunks, attributes as "attributes: Json<Attributes>" from vector_store_files
          where store_id = $1 and status = 'completed' and not gone"#,
         store.id
     )
     .fetch_all(db)
     .await?;
-    let passing = files.into_iter().filter(|file| filter::passes(filter, &file.attributes.0));
-    Ok(passing.map(|file| file.number).collect())
+    let mut passing = Passing { numbers: Vec::new(), chunks: 0 };
+    for file in files.iter().filter(|file| filter::passes(filter, &file.attributes.0)) {
+        passing.numbers.push(file.number);
+        passing.chunks += i64::from(file.chunks);
+    }
+    Ok(passing)
 }
 
 /// Reads chunks that were chosen, in their order. What was deleted meanwhile is left out.

@@ -4,6 +4,7 @@
 pub mod attachments;
 pub mod batches;
 pub mod clearing;
+pub mod embeddings;
 pub mod files;
 mod kinds;
 pub mod queue;

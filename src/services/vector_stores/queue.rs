@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::PgExecutor;
 
+use super::embeddings::{self, Embedded};
 use crate::error::Error;
 use crate::pool::PgPool;
 use crate::types::vector_store::{Chunking, FileError};
@@ -13,11 +14,12 @@ use crate::types::vector_store::{Chunking, FileError};
 /// Leases after which a file is given up. An index and the statements over it hold this number too.
 pub const MAX_ATTEMPTS: i32 = 3;
 
-/// The chunks of a file, and in how many of them each term stands.
+/// The chunks of a file, in how many of them each term stands, and their vectors where they are embedded.
 #[derive(Debug)]
 pub struct Index {
     pub chunks: Vec<Chunk>,
     pub frequencies: BTreeMap<i32, i64>,
+    pub embedded: Option<Embedded>,
 }
 
 /// A chunk as its row has it.
@@ -52,6 +54,8 @@ pub struct Leased {
     pub project: String,
     pub file_id: String,
     pub token: i64,
+    /// The how-manyth time it is leased.
+    pub attempt: i32,
     pub chunk_tokens: i32,
     pub overlap_tokens: i32,
 }
@@ -110,7 +114,7 @@ pub async fn claim(
             returning f.*
          )
          select l.number as "number!", s.number as "store!", l.project_id as "project!", l.file_id as "file_id!",
-            l.lease_token as "token!", l.chunk_tokens as "chunk_tokens!", l.overlap_tokens as "overlap_tokens!"
+            l.lease_token as "token!", l.attempt as "attempt!", l.chunk_tokens as "chunk_tokens!", l.overlap_tokens as "overlap_tokens!"
          from leased l join vector_stores s on s.id = l.store_id"#,
         node,
         lease.as_secs_f64(),
@@ -241,6 +245,9 @@ pub async fn complete(db: &PgPool, leased: &Leased, index: &Index) -> Result<boo
         )
         .execute(&mut *tx)
         .await?;
+    }
+    if let Some(embedded) = &index.embedded {
+        embeddings::insert(&mut tx, leased.store, leased.number, embedded).await?;
     }
     // Last and in one order: files of one store wait for each other here, and never in a circle.
     let (terms, chunks): (Vec<i32>, Vec<i64>) =

@@ -4,12 +4,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::Response;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::config::ModelOptions;
 use crate::types::{LastError, LastErrorCode};
 
 /// Bytes of an upstream's error body that are read.
@@ -75,10 +74,10 @@ impl ModelError {
 pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
-    pub fn of(options: &ModelOptions) -> Self {
-        let key = options.model_api_key.iter().map(|key| key.expose_secret().to_owned());
-        let password = options.model_url.password().map(str::to_owned);
-        let secrets = key.chain(password).filter(|secret| secret.len() >= SECRET);
+    pub fn of(key: Option<&SecretString>, url: &Url) -> Self {
+        let key = key.map(|key| key.expose_secret().to_owned());
+        let password = url.password().map(str::to_owned);
+        let secrets = key.into_iter().chain(password).filter(|secret| secret.len() >= SECRET);
         Self(secrets.map(SecretString::from).collect())
     }
 
@@ -266,6 +265,11 @@ fn is_context_error(body: &Value, message: &str) -> bool {
         "input is too long",
         "reduce the length of the messages",
         "request too large",
+        // Of /embeddings: llama.cpp, text-embeddings-inference, and others.
+        "too large to process",
+        "`inputs` must have less than",
+        "maximum allowed batch size",
+        "maximum input length",
     ];
     if CODES.contains(&word(body, "/error/code")) || CODES.contains(&word(body, "/error/type")) {
         return true;

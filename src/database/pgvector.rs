@@ -1,0 +1,102 @@
+//! pgvector: the extension of PostgreSQL that compares vectors, and the tables that need it. They are made only where an
+//! embedding model is configured, for not every PostgreSQL has the extension.
+
+use std::sync::LazyLock;
+
+use sqlx::migrate::Migrator;
+use sqlx::{PgPool, Row};
+
+use super::Error;
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("migrations/pgvector");
+    migrations.dangerous_set_table_name(APPLIED);
+    migrations
+});
+/// Where it is written down which of them are applied, beside those that every database has.
+const APPLIED: &str = "_sqlx_migrations_pgvector";
+/// The oldest version: the first that reads an index on until enough rows have passed the other conditions.
+const OLDEST: (u32, u32) = (0, 8);
+
+/// Why vectors cannot be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum VectorError {
+    #[error(
+        "LOCUM_EMBEDDING_MODEL needs pgvector, which this PostgreSQL {major} does not have: install the package \
+         postgresql-{major}-pgvector (Debian, Ubuntu) or pgvector_{major} (Red Hat), or unset LOCUM_EMBEDDING_MODEL."
+    )]
+    Missing { major: i32 },
+    #[error(
+        "LOCUM_EMBEDDING_MODEL needs pgvector 0.8 or newer, and this PostgreSQL has {found}: install a newer package \
+         postgresql-{major}-pgvector, or unset LOCUM_EMBEDDING_MODEL."
+    )]
+    TooOld { found: String, major: i32 },
+    #[error(
+        "LOCUM_EMBEDDING_MODEL needs pgvector 0.8 or newer, and this database has {found}: let a superuser execute ALTER \
+         EXTENSION vector UPDATE in it."
+    )]
+    NotUpdated { found: String },
+    #[error(
+        "LOCUM_EMBEDDING_MODEL needs pgvector, and the user of DATABASE_URL may not add it: let a superuser execute CREATE \
+         EXTENSION vector in this database."
+    )]
+    NotAllowed,
+}
+
+/// Adds the extension and its tables where they are missing.
+pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
+    add_extension(pool).await?;
+    Ok(MIGRATIONS.run(pool).await?)
+}
+
+async fn add_extension(pool: &PgPool) -> Result<(), Error> {
+    let state = sqlx::query(
+        "select current_setting('server_version_num')::int / 10000 as major,
+            (select extversion from pg_extension where extname = 'vector') as added,
+            (select default_version from pg_available_extensions where name = 'vector') as installed",
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(Error::Connect)?;
+    let major: i32 = state.try_get("major").map_err(Error::Connect)?;
+    let added: Option<String> = state.try_get("added").map_err(Error::Connect)?;
+    let installed: Option<String> = state.try_get("installed").map_err(Error::Connect)?;
+    if let Some(found) = added {
+        return if is_supported(&found) { Ok(()) } else { Err(VectorError::NotUpdated { found }.into()) };
+    }
+    let found = installed.ok_or(VectorError::Missing { major })?;
+    if !is_supported(&found) {
+        return Err(VectorError::TooOld { found, major }.into());
+    }
+    match sqlx::query("create extension if not exists vector").execute(pool).await {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error)) => match error.code().as_deref() {
+            // insufficient_privilege
+            Some("42501") => Err(VectorError::NotAllowed.into()),
+            // unique_violation, duplicate_object: another node was faster.
+            Some("23505" | "42710") => Ok(()),
+            _ => Err(Error::Connect(sqlx::Error::Database(error))),
+        },
+        Err(error) => Err(Error::Connect(error)),
+    }
+}
+
+fn is_supported(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
+    let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    (major, minor) >= OLDEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (version, supported) in
+            [("0.8.0", true), ("0.10", true), ("1.0.1", true), ("0.7.4", false), ("", false)]
+        {
+            assert_eq!(is_supported(version), supported, "{version}");
+        }
+    }
+}
