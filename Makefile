@@ -15,7 +15,7 @@ test: tools ## run all tests, those that drive the official SDKs included
 	@if [ -x scripts/sdk-environments ]; then scripts/sdk-environments; fi
 	scripts/s3-environment
 	cargo test --locked --doc
-	scripts/with-postgres cargo test --locked --lib --bins --tests
+	scripts/with-postgres --vector scripts/with-postgres cargo test --locked --lib --bins --tests
 
 test-clients: ## let every client drive the server; with MODEL=real against a small real model
 	scripts/install-tools node

@@ -29,9 +29,21 @@ const RULES: &[Rule] = &[
     },
     Rule {
         parts: &["services"],
-        says: "services use types, error, events, blobs and the pool; never axum, routes or engine",
-        // A run's row says which contract made the run; the word alone, nothing of how it is spoken.
-        may: &["services", "types", "ids", "page", "error", "events", "blobs", "pool", "dialect::Dialect"],
+        says: "services use types, error, events, blobs, embeddings and the pool; never axum, routes or engine",
+        may: &[
+            "services",
+            "types",
+            "ids",
+            "page",
+            "error",
+            "events",
+            "blobs",
+            "pool",
+            // What is searched has a vector too.
+            "embeddings",
+            // A run's row says which contract made the run; the word alone, nothing of how it is spoken.
+            "dialect::Dialect",
+        ],
         never: &["axum"],
         except: &[],
     },
@@ -43,12 +55,21 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        parts: &["upstream", "embeddings"],
+        says: "upstream and embeddings know servers of models, types and the configuration; nothing of runs or files",
+        may: &["upstream", "embeddings", "types", "config"],
+        never: &["axum", "sqlx"],
+        except: &[],
+    },
+    Rule {
         parts: &["engine", "ingestion"],
         says: "engine and ingestion use services, events and types; never axum, routes or SQL",
         may: &[
             "engine",
             "ingestion",
             "extraction",
+            "embeddings",
+            "upstream",
             "services",
             "events",
             "types",

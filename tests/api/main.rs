@@ -11,6 +11,7 @@ mod concurrency;
 mod conformance;
 mod crossing;
 mod dialect;
+mod embeddings;
 mod extraction;
 mod faults;
 mod file_ids;

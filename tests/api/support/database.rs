@@ -15,30 +15,83 @@ use tempfile::TempDir;
 
 use super::block_on;
 
-/// Made once per test process.
-static TEMPLATE: LazyLock<String> = LazyLock::new(|| {
-    let name = format!("locum_test_{}_template", process::id());
-    let created = name.clone();
-    block_on(async move {
-        administer(format!("create database {created}")).await;
-        let options = DatabaseOptions {
-            database_url: Some(url_of(&created).into()),
-            database_direct_url: None,
-            data_dir: None,
-            database_connections: 2,
-            database_wait_seconds: Duration::from_secs(5),
+/// The PostgreSQL servers that tests have, and the template that each is given once per test process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cluster {
+    /// Of the machine.
+    Plain,
+    /// With pgvector.
+    Vector,
+}
+
+static TEMPLATE: LazyLock<String> = LazyLock::new(|| Cluster::Plain.make_template());
+static VECTOR_TEMPLATE: LazyLock<String> = LazyLock::new(|| Cluster::Vector.make_template());
+
+impl Cluster {
+    fn template(self) -> &'static str {
+        match self {
+            Self::Plain => &TEMPLATE,
+            Self::Vector => &VECTOR_TEMPLATE,
+        }
+    }
+
+    fn make_template(self) -> String {
+        let name = format!("locum_test_{}_template", process::id());
+        let created = name.clone();
+        block_on(async move {
+            self.administer(format!("create database {created}")).await;
+            let options = DatabaseOptions {
+                database_url: Some(self.url_of(&created).into()),
+                database_direct_url: None,
+                data_dir: None,
+                database_connections: 2,
+                database_wait_seconds: Duration::from_secs(5),
+            };
+            let database = Database::connect(&options, Purpose::Command).await.expect("the template answers");
+            database.migrate().await.expect("the migrations apply");
+            database.close().await;
+        });
+        name
+    }
+
+    fn admin_url(self) -> String {
+        let (name, command) = match self {
+            Self::Plain => ("DATABASE_URL", "scripts/with-postgres cargo test"),
+            Self::Vector => (
+                "LOCUM_TEST_VECTOR_DATABASE_URL",
+                "scripts/with-postgres --vector scripts/with-postgres cargo test",
+            ),
         };
-        let database = Database::connect(&options, Purpose::Command).await.expect("the template answers");
-        database.migrate().await.expect("the migrations apply");
-        database.close().await;
-    });
-    name
-});
+        std::env::var(name).unwrap_or_else(|_| panic!("run: {command}"))
+    }
+
+    /// The URL of another database of the same cluster.
+    fn url_of(self, name: &str) -> String {
+        let url = self.admin_url();
+        let (base, query) =
+            url.split_once('?').map_or((url.as_str(), None), |(base, query)| (base, Some(query)));
+        let (server, _) = base.rsplit_once('/').expect("the URL names a database");
+        query.map_or_else(|| format!("{server}/{name}"), |query| format!("{server}/{name}?{query}"))
+    }
+
+    async fn admin(self) -> PgConnection {
+        let options: PgConnectOptions = self.admin_url().parse().expect("a PostgreSQL URL");
+        options.connect().await.expect("the database answers")
+    }
+
+    /// Executes a statement as the cluster's superuser.
+    pub async fn administer(self, statement: String) {
+        let mut connection = self.admin().await;
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.expect("the statement succeeds");
+        connection.close().await.expect("the connection closes");
+    }
+}
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// An empty database with all tables, dropped when the test lets go of it.
 pub struct TestDatabase {
+    cluster: Cluster,
     name: String,
     /// Where the servers of this database keep files.
     files: TempDir,
@@ -46,10 +99,14 @@ pub struct TestDatabase {
 
 impl TestDatabase {
     pub fn create() -> Self {
+        Self::create_in(Cluster::Plain)
+    }
+
+    pub fn create_in(cluster: Cluster) -> Self {
         let name = format!("locum_test_{}_{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let statement = format!("create database {name} template {}", *TEMPLATE);
-        block_on(administer(statement));
-        Self { name, files: TempDir::new().expect("a folder for files") }
+        let statement = format!("create database {name} template {}", cluster.template());
+        block_on(cluster.administer(statement));
+        Self { cluster, name, files: TempDir::new().expect("a folder for files") }
     }
 
     /// The folder of files.
@@ -58,7 +115,11 @@ impl TestDatabase {
     }
 
     pub fn url(&self) -> String {
-        url_of(&self.name)
+        self.cluster.url_of(&self.name)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// A pool for the test itself, which sees what the API does not show.
@@ -100,34 +161,12 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         // A statement that fails here would hide the failure that the test is about.
         let statement = format!("drop database if exists {} with (force)", self.name);
+        let cluster = self.cluster;
         block_on(async move {
-            let mut connection = admin().await;
+            let mut connection = cluster.admin().await;
             if let Err(error) = sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await {
                 eprintln!("a test database was left over: {error}");
             }
         });
     }
-}
-
-fn admin_url() -> String {
-    std::env::var("DATABASE_URL").expect("run: scripts/with-postgres cargo test")
-}
-
-/// The URL of another database of the same cluster.
-fn url_of(name: &str) -> String {
-    let url = admin_url();
-    let (base, query) = url.split_once('?').map_or((url.as_str(), None), |(base, query)| (base, Some(query)));
-    let (server, _) = base.rsplit_once('/').expect("DATABASE_URL names a database");
-    query.map_or_else(|| format!("{server}/{name}"), |query| format!("{server}/{name}?{query}"))
-}
-
-async fn admin() -> PgConnection {
-    let options: PgConnectOptions = admin_url().parse().expect("DATABASE_URL is a PostgreSQL URL");
-    options.connect().await.expect("the database answers")
-}
-
-async fn administer(statement: String) {
-    let mut connection = admin().await;
-    sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.expect("the statement succeeds");
-    connection.close().await.expect("the connection closes");
 }

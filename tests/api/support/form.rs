@@ -162,12 +162,16 @@ impl TestApp {
         panic!("{found:?} objects and rows in place of {count}: {:?}", stored(self.database.files()));
     }
 
+    /// A pool as services use it.
+    pub fn services_pool(&self) -> locum::pool::PgPool {
+        let options = self.database.url().parse().expect("a database URL");
+        locum::pool::PgPool::new(options, 2, std::time::Duration::from_secs(5))
+    }
+
     /// Sweeps as the server's janitor does, to the end.
     pub async fn sweep(&self) {
         let blobs = locum::blobs::Blobs::folder(self.database.files()).expect("the folder of files");
-        let options = self.database.url().parse().expect("a database URL");
-        let db = locum::pool::PgPool::new(options, 2, std::time::Duration::from_secs(5));
-        let context = locum::services::files::Context::new(db, blobs, 1);
+        let context = locum::services::files::Context::new(self.services_pool(), blobs, 1);
         locum::services::files::janitor::sweep(&context).await.expect("the sweep succeeds");
     }
 

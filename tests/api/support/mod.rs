@@ -8,6 +8,7 @@ pub mod binary;
 pub mod client;
 pub mod conformance;
 pub mod database;
+pub mod embeddings;
 pub mod form;
 pub mod model;
 pub mod planned;

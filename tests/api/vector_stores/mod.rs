@@ -19,7 +19,7 @@ const LOOKS: usize = 600;
 
 impl Client {
     /// A new store with files of these texts, all of them searchable.
-    async fn store_of(&self, texts: &[(&str, &str)]) -> Value {
+    pub async fn store_of(&self, texts: &[(&str, &str)]) -> Value {
         let mut file_ids = Vec::new();
         for (filename, text) in texts {
             file_ids.push(id(&self.upload(filename, "assistants", text).await).to_owned());
