@@ -1,5 +1,6 @@
 //! Tests of the API over HTTP, a file per resource, against a real PostgreSQL and a scripted model.
-//! They run by `scripts/with-postgres cargo test --test api`.
+//! They run by `scripts/with-postgres cargo test --test api`; those of embeddings by
+//! `scripts/with-postgres --vector scripts/with-postgres cargo test --test api`, with a second PostgreSQL that has pgvector.
 
 mod support;
 
