@@ -87,6 +87,8 @@ impl App {
         database.migrate().await?;
         if config.embedding.model().is_some() {
             database.migrate_vectors().await?;
+        } else if config.embedding.embedding_url.is_some() {
+            tracing::warn!("LOCUM_EMBEDDING_URL changes nothing without LOCUM_EMBEDDING_MODEL");
         }
         let db = database.pool.clone();
         if database.is_private() {
