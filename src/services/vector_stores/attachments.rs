@@ -83,6 +83,15 @@ pub async fn attach(
         )
         .fetch_all(&mut *db)
         .await?;
+        // No cancel of a batch takes from a message what it attached.
+        sqlx::query!(
+            "update vector_store_files set batch_id = null
+             where store_id = $1 and file_id = any ($2) and not gone and status = 'in_progress' and batch_id is not null",
+            store,
+            &held,
+        )
+        .execute(&mut *db)
+        .await?;
         let missing = shown.into_iter().filter(|file_id| !held.contains(file_id)).collect();
         files::insert(&mut *db, project, store, None, plain(missing), Kinds::All).await?;
         return Ok(None);

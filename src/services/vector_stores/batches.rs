@@ -1,6 +1,6 @@
 //! Batches of files that are put into a vector store together.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
 use super::{Context, check_exists, files};
@@ -93,7 +93,12 @@ pub async fn get(
                 count(*) filter (where status = 'completed') as completed,
                 count(*) filter (where status = 'failed') as failed,
                 count(*) filter (where status = 'cancelled') as cancelled
-            from vector_store_files f where f.batch_id = b.id and not f.gone
+            from (
+                select coalesce(named.status, case when f.gone and f.status = 'in_progress' then 'cancelled' else f.status end)
+                    as status
+                from vector_store_batch_files named left join vector_store_files f on f.number = named.file
+                where named.batch_id = b.id
+            ) as named
          ) as files
          where b.id = $1 and b.store_id = $2"#,
         id,
@@ -117,7 +122,53 @@ pub async fn retrieve(
     batch
 }
 
-/// `cancelVectorStoreFileBatch`: files that are not searchable yet never will be, those that are stay.
+/// Notes that a batch has named these files of its store.
+pub(super) async fn note(
+    db: impl PgExecutor<'_>,
+    store_id: &str,
+    batch_id: &str,
+    file_ids: &[String],
+) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into vector_store_batch_files (batch_id, file_id, file)
+         select $1, file_id, number from vector_store_files where store_id = $2 and file_id = any ($3) and not gone",
+        batch_id,
+        store_id,
+        file_ids,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Files with these numbers were put into their store anew. Whoever waits for one of them, waits for the new one; for
+/// the others they ended as they did.
+pub(super) async fn follow(db: impl PgExecutor<'_>, replaced: &[i64]) -> Result<(), Error> {
+    if replaced.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "with pending as (
+            select old.number as old, new.number as new, old.batch_id is null as is_asked_for
+            from vector_store_files old
+            join vector_store_files new on new.store_id = old.store_id and new.file_id = old.file_id and not new.gone
+            where old.number = any ($1) and old.status = 'in_progress'
+         ),
+         followed as (
+            update vector_store_batch_files named set file = pending.new
+            from pending where named.file = pending.old and named.status is null
+         )
+         update vector_store_files f set batch_id = null
+         from pending where f.number = pending.new and pending.is_asked_for",
+        replaced
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// `cancelVectorStoreFileBatch`: files that are not searchable yet never will be, unless somebody else has asked for
+/// them too; those that are searchable stay.
 pub async fn cancel(
     db: &PgPool,
     project: &str,
@@ -136,9 +187,22 @@ pub async fn cancel(
     let batch = get(&mut tx, project, store_id, id).await?;
     if batch.status == VectorStoreFileStatus::InProgress {
         sqlx::query!(
-            "update vector_store_files set status = 'cancelled', lease_owner = null, lease_until = null,
+            "update vector_store_files f set status = 'cancelled', lease_owner = null, lease_until = null,
                 lease_token = lease_token + 1
-             where batch_id = $1 and status = 'in_progress' and not gone",
+             from vector_store_batch_files named
+             where named.batch_id = $1 and named.status is null and f.number = named.file and f.batch_id is not null
+                and f.status = 'in_progress' and not f.gone
+                and not exists (
+                    select 1 from vector_store_batch_files other
+                    where other.file = f.number and other.batch_id <> $1 and other.status is null)",
+            id
+        )
+        .execute(&mut *tx)
+        .await?;
+        // What goes on for others is cancelled for this batch.
+        sqlx::query!(
+            "update vector_store_batch_files named set status = 'cancelled' from vector_store_files f
+             where named.batch_id = $1 and named.status is null and f.number = named.file and f.status = 'in_progress'",
             id
         )
         .execute(&mut *tx)

@@ -92,8 +92,15 @@ async fn clear_some(db: &PgPool, file: i64) -> Result<u64, Error> {
 /// Forgets files that were taken out long ago, deleted stores that hold nothing more, and terms of stores that
 /// are no more.
 async fn forget(db: &PgPool) -> Result<(), Error> {
+    // Batches remember how these files ended for them.
     sqlx::query!(
-        "delete from vector_store_files where gone and chunks = 0 and gone_at < now() - make_interval(hours => $1)",
+        "with forgotten as (
+            delete from vector_store_files where gone and chunks = 0 and gone_at < now() - make_interval(hours => $1)
+            returning number, status
+         )
+         update vector_store_batch_files named
+         set status = case when forgotten.status = 'in_progress' then 'cancelled' else forgotten.status end
+         from forgotten where named.file = forgotten.number and named.status is null",
         CURSOR_HOURS
     )
     .execute(db)

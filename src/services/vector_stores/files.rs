@@ -117,9 +117,10 @@ pub(crate) async fn insert(
     added.reverse();
     added.retain(|file| seen.insert(file.file_id.clone()));
     added.reverse();
+    let named: Vec<String> = added.iter().map(|file| file.file_id.clone()).collect();
     keep_held(&mut *db, store_id, batch_id, &mut added).await?;
     let file_ids: Vec<String> = added.iter().map(|file| file.file_id.clone()).collect();
-    take_out(&mut *db, store_id, &file_ids).await?;
+    let replaced = take_out(&mut *db, store_id, &file_ids).await?;
     check_room(&mut *db, store_id, added.len()).await?;
     let ords: Vec<Uuid> = added.iter().map(|_| ids::new_ord()).collect();
     let created_at: Vec<OffsetDateTime> = ords.iter().map(|ord| ids::instant_of(*ord)).collect();
@@ -144,6 +145,10 @@ pub(crate) async fn insert(
     )
     .execute(&mut *db)
     .await?;
+    super::batches::follow(&mut *db, &replaced).await?;
+    if let Some(batch_id) = batch_id {
+        super::batches::note(&mut *db, store_id, batch_id, &named).await?;
+    }
     sqlx::query!("update vector_stores set last_active_at = now() where id = $1", store_id)
         .execute(db)
         .await?;
@@ -166,7 +171,8 @@ async fn keep_held(
     let sizes: Vec<i32> = added.iter().map(|file| file.chunking.max_chunk_size_tokens).collect();
     let overlaps: Vec<i32> = added.iter().map(|file| file.chunking.chunk_overlap_tokens).collect();
     let held: Vec<String> = sqlx::query_scalar!(
-        "update vector_store_files f set attributes = added.attributes::json, batch_id = coalesce($2, f.batch_id)
+        "update vector_store_files f set attributes = added.attributes::json,
+            batch_id = case when $2::text is null then null else f.batch_id end
          from unnest($3::text[], $4::text[], $5::integer[], $6::integer[]) as added (file_id, attributes, chunk_tokens, overlap_tokens)
          where f.store_id = $1 and f.file_id = added.file_id and not f.gone and f.status in ('in_progress', 'completed')
             and f.chunk_tokens = added.chunk_tokens and f.overlap_tokens = added.overlap_tokens
@@ -256,17 +262,17 @@ async fn check_room(db: impl PgExecutor<'_>, store_id: &str, added: usize) -> Re
     Err(Invalid::state(message).into())
 }
 
-/// Takes files out of a store; returns how many were in it.
-async fn take_out(db: impl PgExecutor<'_>, store_id: &str, file_ids: &[String]) -> Result<u64, Error> {
-    let done = sqlx::query!(
+/// Takes files out of a store; returns the numbers of those that were in it.
+async fn take_out(db: impl PgExecutor<'_>, store_id: &str, file_ids: &[String]) -> Result<Vec<i64>, Error> {
+    let taken_out = sqlx::query_scalar!(
         "update vector_store_files set gone = true, gone_at = now()
-         where store_id = $1 and file_id = any ($2) and not gone",
+         where store_id = $1 and file_id = any ($2) and not gone returning number",
         store_id,
         file_ids,
     )
-    .execute(db)
+    .fetch_all(db)
     .await?;
-    Ok(done.rows_affected())
+    Ok(taken_out)
 }
 
 /// Where in a store a file is or was: the place of a cursor.
@@ -313,7 +319,9 @@ pub async fn list(
     let status = status.map(VectorStoreFileStatus::as_str);
     let rows = if window.newest_first {
         select!(
-            "store_id = $1 and ord > $2 and ord < $3 and ($5::text is null or status = $5) and ($6::text is null or batch_id = $6)
+            "store_id = $1 and ord > $2 and ord < $3 and ($5::text is null or status = $5)
+                and ($6::text is null or exists (
+                    select 1 from vector_store_batch_files b where b.batch_id = $6 and b.file_id = vector_store_files.file_id))
              order by ord desc limit $4",
             store_id,
             window.above,
@@ -326,7 +334,9 @@ pub async fn list(
         .await?
     } else {
         select!(
-            "store_id = $1 and ord > $2 and ord < $3 and ($5::text is null or status = $5) and ($6::text is null or batch_id = $6)
+            "store_id = $1 and ord > $2 and ord < $3 and ($5::text is null or status = $5)
+                and ($6::text is null or exists (
+                    select 1 from vector_store_batch_files b where b.batch_id = $6 and b.file_id = vector_store_files.file_id))
              order by ord limit $4",
             store_id,
             window.above,
@@ -391,7 +401,7 @@ pub async fn update_attributes(
 /// `deleteVectorStoreFile`: it is found no more at once, and stays a file.
 pub async fn delete(db: &PgPool, project: &str, store_id: &str, file_id: &str) -> Result<Deleted, Error> {
     check_exists(db, project, store_id).await?;
-    if take_out(db, store_id, &[file_id.to_owned()]).await? == 0 {
+    if take_out(db, store_id, &[file_id.to_owned()]).await?.is_empty() {
         return Err(not_found(store_id, file_id));
     }
     Ok(Deleted { id: file_id.to_owned(), object: "vector_store.file.deleted", deleted: true })

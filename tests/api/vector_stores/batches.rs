@@ -86,6 +86,105 @@ async fn a_cancelled_batch_leaves_what_is_searchable() {
     app.stop().await;
 }
 
+fn counts(in_progress: usize, completed: usize, cancelled: usize) -> Value {
+    let total = in_progress + completed + cancelled;
+    json!({"in_progress": in_progress, "completed": completed, "failed": 0, "cancelled": cancelled, "total": total})
+}
+
+/// How a batch stands: its status and counts.
+async fn standing(client: &Client, store: &Value, batch: &Value) -> (Value, Value) {
+    let batch = client.get(&batch_path(store, batch)).await.ok();
+    (batch["status"].clone(), batch["file_counts"].clone())
+}
+
+#[tokio::test]
+async fn a_batch_keeps_its_counts_whatever_becomes_of_its_files() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let store = client.post("/vector_stores", json!({})).await.ok();
+    let files = client.upload_many(3).await;
+    let ids: Vec<&str> = files.iter().map(id).collect();
+    let older = client.post(&batches_path(&store), json!({"file_ids": ids})).await.ok();
+    wait(&client, &store, &older).await;
+    let newer = client.post(&batches_path(&store), json!({"file_ids": ids[..1]})).await.ok();
+    assert_eq!(newer["file_counts"], counts(0, 1, 0));
+    let sizes = json!({"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 50});
+    let strategy = json!({"type": "static", "static": sizes});
+    let body = json!({"file_ids": ids[1..2], "chunking_strategy": strategy});
+    let last = client.post(&batches_path(&store), body).await.ok();
+    client.delete(&file_path(&store, &files[2])).await.ok();
+    wait(&client, &store, &last).await;
+    let completed = |files: usize| (json!("completed"), counts(0, files, 0));
+    assert_eq!(standing(&client, &store, &older).await, completed(3));
+    assert_eq!(standing(&client, &store, &newer).await, completed(1));
+    assert_eq!(standing(&client, &store, &last).await, completed(1));
+    // Listed is what is in the store.
+    let listed = client.get(&format!("{}/files?order=asc", batch_path(&store, &older))).await.ok();
+    assert_eq!(listed["data"].as_array().unwrap().iter().map(id).collect::<Vec<_>>(), [ids[0], ids[1]]);
+
+    // A day later nothing remembers the files that were taken out.
+    let past = "update vector_store_files set gone_at = now() - interval '25 hours' where gone";
+    sqlx::query(past).execute(app.db().await).await.unwrap();
+    client.delete(&file_path(&store, &files[0])).await.ok();
+    let old = "select count(*) from vector_store_files where gone and gone_at < now() - interval '1 day'";
+    while sqlx::query_scalar::<_, i64>(old).fetch_one(app.db().await).await.unwrap() > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(standing(&client, &store, &older).await, completed(3));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancel_leaves_what_others_have_asked_for() {
+    let app = TestApp::builder().argument("--ingestion-workers", 0).start().await;
+    let client = app.v2();
+    let store = client.post("/vector_stores", json!({})).await.ok();
+    let files = client.upload_many(5).await;
+    let ids: Vec<&str> = files.iter().map(id).collect();
+    let add = async |file_id: &str| client.post(&files_path(&store), json!({"file_id": file_id})).await.ok();
+    add(ids[0]).await;
+    let older = client.post(&batches_path(&store), json!({"file_ids": ids[1..3]})).await.ok();
+    let body = json!({"file_ids": [ids[0], ids[1], ids[3], ids[4]]});
+    let newer = client.post(&batches_path(&store), body).await.ok();
+    add(ids[4]).await;
+    let cancelled = client.post(&format!("{}/cancel", batch_path(&store, &newer)), json!({})).await.ok();
+    assert_eq!((&cancelled["status"], &cancelled["file_counts"]), (&json!("cancelled"), &counts(0, 0, 4)));
+    let states = || async {
+        let page = client.get(&format!("{}?order=asc", files_path(&store))).await.ok();
+        let of = |file: &Value| file["status"].as_str().unwrap().to_owned();
+        ids.iter()
+            .map(|id| of(page["data"].as_array().unwrap().iter().find(|file| file["id"] == *id).unwrap()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(states().await, ["in_progress", "in_progress", "in_progress", "cancelled", "in_progress"]);
+    assert_eq!(standing(&client, &store, &older).await, (json!("in_progress"), counts(2, 0, 0)));
+    // What both have asked for goes with the second.
+    let cancelled = client.post(&format!("{}/cancel", batch_path(&store, &older)), json!({})).await.ok();
+    assert_eq!(cancelled["file_counts"], counts(0, 0, 2));
+    assert_eq!(states().await, ["in_progress", "cancelled", "cancelled", "cancelled", "in_progress"]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_waits_for_a_file_that_is_put_in_anew_and_for_none_that_is_taken_out() {
+    let app = TestApp::builder().argument("--ingestion-workers", 0).start().await;
+    let client = app.v2();
+    let store = client.post("/vector_stores", json!({})).await.ok();
+    let files = client.upload_many(2).await;
+    let ids: Vec<&str> = files.iter().map(id).collect();
+    let batch = client.post(&batches_path(&store), json!({"file_ids": ids})).await.ok();
+    client.delete(&file_path(&store, &files[1])).await.ok();
+    assert_eq!(standing(&client, &store, &batch).await, (json!("in_progress"), counts(1, 0, 1)));
+    let sizes = json!({"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 50});
+    let body = json!({"file_id": ids[0], "chunking_strategy": {"type": "static", "static": sizes}});
+    client.post(&files_path(&store), body).await.ok();
+    assert_eq!(standing(&client, &store, &batch).await, (json!("in_progress"), counts(1, 0, 1)));
+    client.post(&format!("{}/cancel", batch_path(&store, &batch)), json!({})).await.ok();
+    assert_eq!(standing(&client, &store, &batch).await, (json!("cancelled"), counts(0, 0, 2)));
+    assert_eq!(client.get(&file_path(&store, &files[0])).await.ok()["status"], "in_progress");
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn a_batch_of_the_largest_size_is_read() {
     let app = TestApp::start().await;

@@ -1,0 +1,18 @@
+-- The files that a batch named. A file in a store may be in several batches, and be asked for by others too.
+create table vector_store_batch_files (
+    batch_id text collate "C" not null references vector_store_batches on delete cascade,
+    file_id  text collate "C" not null,
+    -- The number that it had in the store when the batch last had to do with it; its row may be forgotten by now.
+    file     bigint not null,
+    -- How it ended for the batch, where its row does not say so, or not any more.
+    status   text check (status in ('completed', 'cancelled', 'failed')),
+    primary key (batch_id, file_id)
+);
+
+create index vector_store_batch_files_by_number on vector_store_batch_files (file);
+
+insert into vector_store_batch_files (batch_id, file_id, file)
+select batch_id, file_id, max(number) from vector_store_files where batch_id is not null group by batch_id, file_id;
+
+comment on column vector_store_files.batch_id is
+    'The batch that put it there, and may cancel it; null as soon as somebody asked for it who is no batch';
