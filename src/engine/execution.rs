@@ -33,7 +33,7 @@ use crate::types::{IncompleteDetails, LastError, LastErrorCode};
 
 /// The pause before a request is sent again after a transient failure; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Times that the history is halved when the upstream finds the prompt too long.
+/// Times that the history, and what was found in files, are halved when the upstream finds the prompt too long.
 const HALVINGS: u32 = 2;
 
 /// A run under way.
@@ -173,7 +173,7 @@ impl Execution<'_> {
         let mut history_limit = None;
         let (mut halvings, mut retries) = (0, 0);
         loop {
-            let bounds = Bounds { model: &model, window, history_limit };
+            let bounds = Bounds { model: &model, window, history_limit, halvings };
             let mut prompt = retry::until_lapsed(self.engine.lease(), || {
                 prompt::build(&self.engine.files, &self.leased, &bounds)
             })

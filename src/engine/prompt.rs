@@ -34,6 +34,8 @@ const REPLY_SHARE: i64 = 4;
 /// the history and to what follows.
 const MOST_OF_OUTPUTS: i64 = 16_000;
 const OUTPUTS_LEAVE: i64 = 4;
+/// An output of this server that is no longer is never cut: it holds no passages.
+const SHORT_OUTPUT: i64 = 200;
 
 /// A prompt, and the history in it.
 pub struct Prompt {
@@ -82,6 +84,8 @@ pub struct Bounds<'a> {
     pub window: i64,
     /// The history's budget where an upstream error has cut it, in tokens.
     pub history_limit: Option<i64>,
+    /// How often what this server has answered to the run's calls is halved, where an upstream error has cut it.
+    pub halvings: u32,
 }
 
 /// Builds the prompt of the next turn, unless the run asks for what cannot be.
@@ -91,7 +95,7 @@ pub async fn build(
     bounds: &Bounds<'_>,
 ) -> Result<Result<Prompt, Stop>, Error> {
     let (db, run) = (&files.db, &leased.run);
-    let Said { messages: turns, sources } = said_by_run(db, leased).await?;
+    let Said { messages: turns, sources } = said_by_run(db, leased, bounds.halvings).await?;
     let offer = match tools::offer(leased) {
         Ok(offer) => offer,
         Err(stop) => return Ok(Err(stop)),
@@ -285,7 +289,7 @@ struct Said {
 
 /// What the run has said and called in the turns that are stored whole. The text and the calls of one
 /// turn are one message, as the model wrote them.
-async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Said, Error> {
+async fn said_by_run(db: &PgPool, leased: &LeasedRun, halvings: u32) -> Result<Said, Error> {
     let form = Form::of(leased.dialect);
     if leased.turns == 0 {
         return Ok(Said { messages: Vec::new(), sources: Sources::of(form, &[]) });
@@ -306,7 +310,7 @@ async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Said, Error> {
                 if text_turn != Some(step.turn) {
                     said.push(json!({ "role": "assistant", "content": null }));
                 }
-                let (calls, outputs) = exchange(tool_calls, &step.model_calls);
+                let (calls, outputs) = exchange(tool_calls, &step.model_calls, halvings);
                 if let Some(message) = said.last_mut() {
                     message["tool_calls"] = Value::Array(calls);
                 }
@@ -317,19 +321,30 @@ async fn said_by_run(db: &PgPool, leased: &LeasedRun) -> Result<Said, Error> {
     Ok(Said { messages: said, sources })
 }
 
-/// The calls of a step as the model made them, and their outputs as tool messages.
-fn exchange(shown: &[ToolCall], calls: &[ModelCall]) -> (Vec<Value>, Vec<Value>) {
+/// The calls of a step as the model made them, and their outputs as tool messages. Those of this server may be halved;
+/// what the client has submitted is its own to bound.
+fn exchange(shown: &[ToolCall], calls: &[ModelCall], halvings: u32) -> (Vec<Value>, Vec<Value>) {
     let calls = calls.iter().zip(shown).map(|(call, shown)| {
         let submitted = match &shown.call {
             ToolCallKind::Function { function } => function.output.as_deref(),
             ToolCallKind::CodeInterpreter { .. } | ToolCallKind::FileSearch { .. } => None,
         };
-        let output = call.output.as_deref().or(submitted).unwrap_or_default();
+        let answered = call.output.as_deref().map(|output| halved(output, halvings));
+        let output = answered.or(submitted).unwrap_or_default();
         let function = json!({ "name": call.name, "arguments": function::arguments(&call.arguments) });
         let made = json!({ "id": call.id, "type": "function", "function": function });
         (made, json!({ "role": "tool", "tool_call_id": call.id, "content": output }))
     });
     calls.unzip()
+}
+
+/// The first half of a text, or the first half of that, and so on; the best passages stand first. A short text stays
+/// whole.
+fn halved(output: &str, halvings: u32) -> &str {
+    if halvings == 0 || tokens::at_most(output) <= SHORT_OUTPUT {
+        return output;
+    }
+    tokens::beginning(output, tokens::count(output) >> halvings)
 }
 
 fn body(

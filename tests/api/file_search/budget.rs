@@ -80,3 +80,26 @@ async fn the_maximum_of_prompt_tokens_bounds_what_is_found() {
     assert!((1..=3).contains(&found[0]), "{found:?}");
     library.close().await;
 }
+
+#[tokio::test]
+async fn what_was_found_is_halved_where_the_model_server_finds_it_too_long() {
+    let library = library(100_000).await;
+    let model = library.scene.model();
+    let arguments = r#"{"queries":["cake"]}"#;
+    model.script(Reply::calls([("file_search", arguments), ("get_moon", "{}")]));
+    model.script(Reply::context_length_exceeded());
+    model.script(Reply::context_length_exceeded());
+    model.script(Reply::text(["Sweet", "【0:7†source】", "."]));
+    let run = library.scene.run(json!({}), "completed").await;
+    let call = &library.scene.client.steps(&run).await[0]["step_details"]["tool_calls"][0];
+    assert_eq!(call["file_search"]["results"].as_array().unwrap().len(), 8);
+    let requests: Vec<Vec<usize>> = model.requests()[1..].iter().map(told).collect();
+    let lengths: Vec<usize> = requests.iter().map(|told| told[0]).collect();
+    assert!(lengths[1] * 2 <= lengths[0] + 20 && lengths[1] * 3 > lengths[0], "{lengths:?}");
+    assert!(lengths[2] * 2 <= lengths[1] + 20 && lengths[2] * 3 > lengths[1], "{lengths:?}");
+    // What is short is told whole.
+    assert!(requests.iter().all(|told| told[1] == requests[0][1]), "{requests:?}");
+    // What was cut away was found all the same.
+    assert_eq!(cited(&library.message().await).len(), 1);
+    library.close().await;
+}
