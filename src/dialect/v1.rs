@@ -327,6 +327,10 @@ impl View for Run {
             tool_choice: tool_choice(&self.tool_choice),
         }
     }
+
+    fn v2(&self) -> impl Serialize + '_ {
+        v2::run(self)
+    }
 }
 
 #[derive(Serialize)]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::types::assistant::Assistant;
 use crate::types::message::{Annotation, ContentPart, Message};
+use crate::types::run::Run;
 use crate::types::tool::ToolKind;
 
 /// An assistant with the code interpreter shows the list of that tool's files, be it empty.
@@ -15,6 +16,16 @@ pub fn assistant(assistant: &Assistant) -> Cow<'_, Assistant> {
     let mut assistant = assistant.clone();
     assistant.tool_resources = assistant.tool_resources.filled();
     Cow::Owned(assistant)
+}
+
+/// A run does not show which stores it searches.
+pub fn run(run: &Run) -> Cow<'_, Run> {
+    if run.tool_resources.file_search.is_none() {
+        return Cow::Borrowed(run);
+    }
+    let mut run = run.clone();
+    run.tool_resources.file_search = None;
+    Cow::Owned(run)
 }
 
 /// Citations of v2 have no quote.

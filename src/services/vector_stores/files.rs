@@ -407,28 +407,23 @@ pub async fn delete(db: &PgPool, project: &str, store_id: &str, file_id: &str) -
     Ok(Deleted { id: file_id.to_owned(), object: "vector_store.file.deleted", deleted: true })
 }
 
-/// `retrieveVectorStoreFileContent`: the text of a file, as it was read.
+/// `retrieveVectorStoreFileContent`: the text of a file, as it was read; nothing of one that is not completed.
 pub async fn content(
     db: &PgPool,
     project: &str,
     store_id: &str,
     file_id: &str,
 ) -> Result<ContentPage, Error> {
-    let file = retrieve(db, project, store_id, file_id).await?;
-    if file.status != VectorStoreFileStatus::Completed {
-        let status = file.status.as_str();
-        let message = format!("File '{file_id}' is {status}: only a completed file has content.");
-        return Err(Invalid::state(message).into());
-    }
+    retrieve(db, project, store_id, file_id).await?;
     let chunks = sqlx::query!(
         "select c.start, c.content from vector_store_files f join vector_store_chunks c on c.file = f.number
-         where f.store_id = $1 and f.file_id = $2 and not f.gone order by c.place",
+         where f.store_id = $1 and f.file_id = $2 and f.status = 'completed' and not f.gone order by c.place",
         store_id,
         file_id,
     )
     .fetch_all(db)
     .await?;
-    let mut texts = vec![String::new()];
+    let mut texts: Vec<String> = Vec::new();
     let mut end = 0;
     for chunk in chunks {
         let start = usize::try_from(chunk.start).unwrap_or(0);

@@ -157,6 +157,25 @@ async fn the_content_is_the_text_however_it_was_cut() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_not_completed_has_no_content() {
+    let app = TestApp::builder().argument("--ingestion-workers", 0).start().await;
+    let client = app.v2();
+    let blank = client.upload("blank.txt", "assistants", " ").await;
+    let store = client.post("/vector_stores", json!({"file_ids": [id(&blank)]})).await.ok();
+    let path = format!("{}/content", file_path(&store, &blank));
+    let nothing = json!({
+        "object": "vector_store.file_content.page", "data": [], "has_more": false, "next_page": null,
+    });
+    assert_eq!(client.get(&path).await.ok(), nothing);
+    let second = TestApp::builder().database(&app.database).model(&app.model).start().await;
+    let store = client.wait_for_store(&store).await;
+    assert_eq!(store["file_counts"]["failed"], 1);
+    assert_eq!(client.get(&path).await.ok(), nothing);
+    second.stop().await;
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_file_of_a_kind_without_text_is_refused_by_its_name() {
     let app = TestApp::start().await;
     let client = app.v2();
