@@ -7,10 +7,10 @@ use super::execution::{Execution, Next};
 use super::outcome::Stop;
 use super::prompt::Prompt;
 use super::tools::{self, Answerer, file_search};
-use super::{retry, turn};
+use super::{retry, tokens, turn};
 use crate::error::Error;
 use crate::services::now;
-use crate::services::retrieval::{self, Found, Search};
+use crate::services::retrieval::{self, Found, Scope, Search};
 use crate::types::run::{RequiredAction, RequiredFunction, RequiredToolCall, RequiredToolOutputs, RunStatus};
 use crate::types::run_step::{FileSearchResult, StepDetails};
 use crate::types::tool::{FileSearch, ToolKind};
@@ -86,14 +86,14 @@ impl Execution<'_> {
             return Ok(());
         }
         let mut room = prompt.room_for_outputs(&self.leased, self.reply.written());
-        let stores = self.search_stores().await?;
+        let scope = self.search_scope().await?;
         for index in 0..self.reply.calls.len() {
             let call = &self.reply.calls[index];
             let Some(settings) = call.search() else { continue };
             let share = room / i64::try_from(searches).unwrap_or(1).max(1);
-            let answer = self.search(&stores, settings, &call.arguments, share).await?;
+            let answer = self.search(&scope, settings, &call.arguments, share).await?;
             searches -= 1;
-            room -= super::tokens::at_most(&answer.output).min(share);
+            room -= tokens::at_most(&answer.output).min(share);
             self.sources.add(&answer.results);
             let call = &mut self.reply.calls[index];
             call.output = Some(answer.output);
@@ -109,26 +109,27 @@ impl Execution<'_> {
         }
     }
 
-    async fn search_stores(&self) -> Result<Vec<String>, Stop> {
-        let stores = self.unless_interrupted(retry::until_lapsed(self.engine.lease() + SEARCHING, || {
-            retrieval::stores_of_run(&self.engine.retrieval, &self.leased)
+    async fn search_scope(&self) -> Result<Scope, Stop> {
+        let scope = self.unless_interrupted(retry::until_lapsed(self.engine.lease() + SEARCHING, || {
+            retrieval::scope_of_run(&self.engine.retrieval, &self.leased)
         }));
-        Ok(stores.await??)
+        Ok(scope.await??)
     }
 
     async fn search(
         &self,
-        stores: &[String],
+        scope: &Scope,
         settings: &FileSearch,
         arguments: &str,
         room: i64,
     ) -> Result<Answer, Stop> {
         let queries = file_search::queries(arguments);
-        if stores.is_empty() || queries.is_empty() {
-            return Ok(Answer::plain(if stores.is_empty() { NO_FILES } else { NO_QUERY }));
+        let has_stores = !scope.vector_store_ids.is_empty();
+        if !has_stores || queries.is_empty() {
+            return Ok(Answer::plain(if has_stores { NO_QUERY } else { NO_FILES }));
         }
         let search = Search {
-            vector_store_ids: stores.to_vec(),
+            scope: scope.clone(),
             queries,
             filter: None,
             limit: file_search::limit(settings),

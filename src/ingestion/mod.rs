@@ -146,6 +146,7 @@ impl Ingestion {
                 let stop = ingestion.stop.clone();
                 stop.run_until_cancelled(ingestion.ingest(&leased)).await;
                 drop(place);
+                ingestion.knock.settle();
                 ingestion.knock.knock();
             });
         }

@@ -23,9 +23,8 @@ use crate::types::vector_store::{
     Attributes, Filter, SearchResult, SearchResultsPage, SearchVectorStore, TextContent, VectorStoreStatus,
 };
 use candidates::{Candidate, Store};
-use vectors::Scope;
 
-pub use of_run::stores_of_run;
+pub use of_run::{Named, Scope, scope_of_run};
 
 /// What a search needs.
 #[derive(Clone)]
@@ -43,7 +42,7 @@ const FUSED: usize = 100;
 /// What a search asks for.
 #[derive(Debug, Clone)]
 pub struct Search {
-    pub vector_store_ids: Vec<String>,
+    pub scope: Scope,
     pub queries: Vec<String>,
     pub filter: Option<Filter>,
     /// Chunks at most.
@@ -67,13 +66,14 @@ pub struct Found {
 
 /// Searches the stores of a project, best first. One that is expired or gone holds nothing.
 pub async fn search(context: &Context, project: &str, search: &Search) -> Result<Vec<Found>, Error> {
-    let stores = stores(&context.db, project, &search.vector_store_ids).await?;
+    let stores = stores(&context.db, project, &search.scope.vector_store_ids).await?;
     let (model, vectors) = embed(context, &stores, search).await.unzip();
     let mut best: HashMap<i64, f64> = HashMap::new();
     for store in &stores {
-        let files = match &search.filter {
-            None => None,
-            Some(filter) => Some(passing(&context.db, store, filter).await?),
+        let named = search.scope.named.as_ref().filter(|named| named.vector_store_id == store.id);
+        let files = match (&search.filter, named) {
+            (None, None) => None,
+            (filter, named) => Some(passing(&context.db, store, filter.as_ref(), named).await?),
         };
         if files.as_ref().is_some_and(|files| files.numbers.is_empty()) {
             continue;
@@ -118,7 +118,7 @@ async fn rank(
     };
     let each = search.limit.max(FUSED);
     let chunks = asked.files.map_or(store.chunks, |files| files.chunks);
-    let scope = Scope { store, files, chunks };
+    let scope = vectors::Scope { store, files, chunks };
     if search.weights.text_weight <= 0.0 {
         return vectors::nearest(db, &scope, vector, search.limit).await;
     }
@@ -164,7 +164,7 @@ pub async fn page(
         return Err(vector_stores::expired(store_id).into());
     }
     let asked = Search {
-        vector_store_ids: vec![store.id],
+        scope: Scope { vector_store_ids: vec![store.id], named: None },
         queries: request.queries,
         filter: request.filter,
         limit: usize::try_from(request.max_num_results).unwrap_or(1),
@@ -172,7 +172,7 @@ pub async fn page(
         weights: request.weights,
     };
     let found = search(context, project, &asked).await?;
-    vector_stores::touch(&context.db, &asked.vector_store_ids).await?;
+    vector_stores::touch(&context.db, &asked.scope.vector_store_ids).await?;
     let result = |found: Found| SearchResult {
         file_id: found.file_id,
         filename: found.filename,
@@ -210,23 +210,30 @@ async fn stores(db: &PgPool, project: &str, ids: &[String]) -> Result<Vec<Store>
     Ok(stores)
 }
 
-/// Files that a filter lets through, and how many chunks they have together.
+/// Files that are searched, and how many chunks they have together.
 struct Passing {
     numbers: Vec<i64>,
     chunks: i64,
 }
 
-/// The files of a store whose attributes a filter lets through.
-async fn passing(db: &PgPool, store: &Store, filter: &Filter) -> Result<Passing, Error> {
+/// The files of a store that are meant: whose attributes a filter lets through, and that are named.
+async fn passing(
+    db: &PgPool,
+    store: &Store,
+    filter: Option<&Filter>,
+    named: Option<&Named>,
+) -> Result<Passing, Error> {
     let files = sqlx::query!(
         r#"select number, chunks, attributes as "attributes: Json<Attributes>" from vector_store_files
-         where store_id = $1 and status = 'completed' and not gone"#,
-        store.id
+         where store_id = $1 and status = 'completed' and not gone and ($2::text[] is null or file_id = any ($2))"#,
+        store.id,
+        named.map(|named| &named.file_ids[..]),
     )
     .fetch_all(db)
     .await?;
+    let passes = |attributes: &Attributes| filter.is_none_or(|filter| filter::passes(filter, attributes));
     let mut passing = Passing { numbers: Vec::new(), chunks: 0 };
-    for file in files.iter().filter(|file| filter::passes(filter, &file.attributes.0)) {
+    for file in files.iter().filter(|file| passes(&file.attributes.0)) {
         passing.numbers.push(file.number);
         passing.chunks += i64::from(file.chunks);
     }

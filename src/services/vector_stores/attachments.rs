@@ -135,8 +135,9 @@ async fn of_owner(db: &mut PgConnection, project: &str, owner: &str) -> Result<S
     }
 }
 
-/// Lets the hidden store of a v1 assistant hold just these files, those of them that can be searched; returns its id,
-/// unless the assistant was deleted. A file that was deleted meanwhile is left out.
+/// Puts these files, which a run of a v1 assistant searches, into the assistant's hidden store, those of them that can be
+/// searched; takes out what neither the assistant nor a run needs any more. Returns the id of the store, unless the
+/// assistant was deleted. A file that was deleted meanwhile is left out.
 pub async fn keep_assistant(
     db: &mut PgConnection,
     project: &str,
@@ -144,16 +145,15 @@ pub async fn keep_assistant(
     file_ids: &[String],
 ) -> Result<Option<String>, Error> {
     // Two runs of one assistant may come here at once.
-    let assistant = sqlx::query_scalar!(
-        "select id from assistants where id = $1 and project_id = $2 for no key update",
+    let resources = sqlx::query_scalar!(
+        r#"select tool_resources as "tool_resources: Json<ToolResources>" from assistants
+         where id = $1 and project_id = $2 for no key update"#,
         assistant_id,
         project
     )
     .fetch_optional(&mut *db)
     .await?;
-    if assistant.is_none() {
-        return Ok(None);
-    }
+    let Some(Json(resources)) = resources else { return Ok(None) };
     let store = of_owner(&mut *db, project, assistant_id).await?;
     let there = sqlx::query_scalar!(
         r#"select files.id from files
@@ -165,18 +165,50 @@ pub async fn keep_assistant(
     )
     .fetch_all(&mut *db)
     .await?;
-    sqlx::query!(
-        "update vector_store_files set gone = true, gone_at = now()
-         where store_id = $1 and not file_id = any ($2) and not gone",
-        store,
-        file_ids,
-    )
-    .execute(&mut *db)
-    .await?;
+    take_out_unneeded(&mut *db, assistant_id, &store, &[file_ids, resources.file_ids()].concat()).await?;
     if !there.is_empty() {
         files::insert(&mut *db, project, &store, None, plain(there), Kinds::Searchable).await?;
     }
     Ok(Some(store))
+}
+
+/// Takes files out of the hidden store of an assistant but those that it has now, and those that it had when a run was
+/// created that has not ended.
+async fn take_out_unneeded(
+    db: &mut PgConnection,
+    assistant_id: &str,
+    store: &str,
+    needed: &[String],
+) -> Result<(), Error> {
+    let others = sqlx::query_scalar!(
+        "select file_id from vector_store_files where store_id = $1 and not file_id = any ($2) and not gone",
+        store,
+        needed,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    // That it has a thread says nothing of a run; it finds the index of those that have not ended.
+    let of_runs = sqlx::query_scalar!(
+        r#"select tool_resources as "tool_resources: Json<ToolResources>" from runs
+         where live and thread_id > '' and assistant_id = $1"#,
+        assistant_id,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let is_searched = |file_id: &String| of_runs.iter().any(|of_run| of_run.file_ids().contains(file_id));
+    let unneeded: Vec<String> = others.into_iter().filter(|file_id| !is_searched(file_id)).collect();
+    sqlx::query!(
+        "update vector_store_files set gone = true, gone_at = now()
+         where store_id = $1 and file_id = any ($2) and not gone",
+        store,
+        &unneeded,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// The hidden stores of these owners go with them.

@@ -15,6 +15,7 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::AsJson;
 use crate::error::{Error, Invalid};
@@ -26,18 +27,31 @@ use crate::types::vector_store::{
 };
 use crate::types::{Deleted, List, Metadata};
 
-/// Says that there may be a file to make searchable.
+/// Says that there may be a file to make searchable, and that this node is done with one.
 #[derive(Clone, Default)]
-pub struct Knock(Arc<Notify>);
+pub struct Knock {
+    waiting: Arc<Notify>,
+    settled: Arc<Notify>,
+}
 
 impl Knock {
     pub fn knock(&self) {
-        self.0.notify_one();
+        self.waiting.notify_one();
     }
 
     /// Waits until somebody has knocked.
     pub async fn heard(&self) {
-        self.0.notified().await;
+        self.waiting.notified().await;
+    }
+
+    /// A file is searchable now, or never will be.
+    pub fn settle(&self) {
+        self.settled.notify_waiters();
+    }
+
+    /// The next time that this node is done with a file, from when it is first polled or enabled on.
+    pub fn settled(&self) -> Notified<'_> {
+        self.settled.notified()
     }
 }
 

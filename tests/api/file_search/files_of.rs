@@ -128,3 +128,73 @@ async fn a_file_or_store_that_is_deleted_is_not_found_and_hinders_no_run() {
         library.close().await;
     }
 }
+
+#[tokio::test]
+async fn v1_runs_at_once_search_each_the_files_that_their_assistant_had() {
+    let app = TestApp::start().await;
+    let client = app.v1();
+    let colors = client.upload(COLORS.0, "assistants", COLORS.1).await;
+    let foods = client.upload(FOODS.0, "assistants", FOODS.1).await;
+    let fields = json!({"tools": [{"type": "retrieval"}], "file_ids": [id(&colors)]});
+    let assistant = client.create_assistant(fields).await;
+    let answer = || Reply::text(["It is so", "【0†source】【1†source】", "."]);
+    let taken_out = async || {
+        let gone = sqlx::query_scalar::<_, String>("select file_id from vector_store_files where gone");
+        gone.fetch_all(app.db().await).await.unwrap()
+    };
+    let run_of = async |thread: &Value| client.create_run(thread, &assistant).await;
+    let cited_in = async |thread: &Value| {
+        let cited = cited(client.messages(thread).await.last().unwrap());
+        cited.into_iter().map(|(_, file)| file).collect::<Vec<_>>()
+    };
+
+    let (reply, gate) = search("numbers favorite").gated(0);
+    app.model.script(reply);
+    let thread = client.post("/threads", said(json!({}))).await.ok();
+    let first = run_of(&thread).await;
+    gate.reached().await;
+    let both = json!({"file_ids": [id(&colors), id(&foods)]});
+    for change in [both, json!({"file_ids": [id(&foods)]})] {
+        client.post(&format!("/assistants/{}", id(&assistant)), change.clone()).await.ok();
+        app.model.script(search("numbers favorite"));
+        app.model.script(answer());
+        let newer = client.post("/threads", said(json!({}))).await.ok();
+        client.wait_until(&run_of(&newer).await, "completed").await;
+        let mut cited = cited_in(&newer).await;
+        cited.sort();
+        let mut expected: Vec<String> = change["file_ids"].as_array().unwrap().iter().map(word).collect();
+        expected.sort();
+        assert_eq!(cited, expected);
+        assert!(taken_out().await.is_empty());
+    }
+    app.model.script(answer());
+    gate.open();
+    client.wait_until(&first, "completed").await;
+    assert_eq!(cited_in(&thread).await, [id(&colors)]);
+    assert!(taken_out().await.is_empty());
+
+    // Nobody needs it any more.
+    app.model.script(search("numbers favorite"));
+    app.model.script(answer());
+    client.wait_until(&run_of(&thread).await, "completed").await;
+    assert_eq!(cited_in(&thread).await, [id(&foods)]);
+    assert_eq!(taken_out().await, [id(&colors)]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_does_not_show_the_stores_that_it_searches() {
+    let library = Library::open(false).await;
+    library.script("cake", &["Cake."]);
+    let events = library.scene.stream(json!({})).await.rest().await;
+    let mut runs: Vec<Value> = events.iter().map(|event| event.data.clone()).collect();
+    runs.retain(|object| object["object"] == "thread.run");
+    let page = library.scene.client.get(&library.scene.runs()).await.ok();
+    runs.push(page["data"][0].clone());
+    runs.push(library.scene.client.get(&run_path(&page["data"][0])).await.ok());
+    assert!(runs.len() > 5);
+    for run in runs {
+        assert_eq!(run["tool_resources"], json!({"code_interpreter": {"file_ids": []}}));
+    }
+    library.close().await;
+}

@@ -10,6 +10,7 @@ mod pieces;
 mod resuming;
 mod runs_after;
 mod steps;
+mod waiting;
 
 use serde_json::{Value, json};
 
