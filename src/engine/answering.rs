@@ -144,15 +144,29 @@ impl Execution<'_> {
             Err(Error::NotFound { .. } | Error::Invalid(_)) => Vec::new(),
             found => found?,
         };
-        Ok(self.told(found, room))
+        if found.is_empty() { self.nothing_found(scope, room).await } else { Ok(self.told(found, room)) }
+    }
+
+    /// What the model is told where nothing was found.
+    async fn nothing_found(&self, scope: &Scope, room: i64) -> Result<Answer, Stop> {
+        let (context, project) = (&self.engine.retrieval, &self.leased.project);
+        let names = self.unless_interrupted(retry::until_lapsed(self.engine.lease(), || {
+            retrieval::names(context, project, scope, file_search::NAMES)
+        }));
+        let (names, all) = names.await??;
+        if all == 0 {
+            return Ok(Answer::plain(NO_FILES));
+        }
+        let output = file_search::nothing(&names, all, self.sources.empty_searches());
+        let fits = tokens::at_most(&output) <= room || tokens::count(&output) <= room;
+        Ok(Answer::plain(if fits { output } else { file_search::NOTHING.to_owned() }))
     }
 
     /// What the model is told of what was found.
     fn told(&self, found: Vec<Found>, room: i64) -> Answer {
         let (sources, form): (&Sources, Form) = (&self.sources, Form::of(self.leased.dialect));
-        let was_found = !found.is_empty();
         let results = file_search::fit(found, sources, room - file_search::HEAD);
-        if results.is_empty() && was_found {
+        if results.is_empty() {
             return Answer::plain(file_search::NO_ROOM);
         }
         Answer { output: file_search::output(&results, sources, form), results }

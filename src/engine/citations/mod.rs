@@ -96,6 +96,12 @@ impl Sources {
         self.found.is_empty()
     }
 
+    /// How many searches have found nothing.
+    pub fn empty_searches(&self) -> usize {
+        let ends = self.searches.iter().copied().skip(1).chain([self.found.len()]);
+        self.searches.iter().zip(ends).filter(|(begin, end)| *begin == end).count()
+    }
+
     /// The marker of the `index`-th result of the next search, which is in a file of this name.
     pub fn next_marker(&self, index: usize, file_name: &str) -> String {
         match self.form {
@@ -139,7 +145,7 @@ impl Sources {
 }
 
 /// A file's name as a marker can hold it.
-fn name(file_name: &str) -> String {
+pub fn name(file_name: &str) -> String {
     let is_of_markers = |character: char| matches!(character, '【' | '】' | '†') || character.is_control();
     let name = file_name.chars().map(|character| if is_of_markers(character) { '_' } else { character });
     name.take(NAME).collect()

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::engine::citations::{Form, Sources, text_of};
+use crate::engine::citations::{Form, Sources, name as name_in_markers, text_of};
 use crate::engine::tokens;
 use crate::services::retrieval::Found;
 use crate::types::run_step::{FileSearchCall, FileSearchContent, FileSearchResult, SearchRanking};
@@ -13,6 +13,12 @@ use crate::types::tool::{FileSearch, Tool};
 const NAME: &str = "file_search";
 /// Results where the tool does not say how many.
 const RESULTS: i64 = 20;
+/// What the model is told where nothing was found and there is no room for more words.
+pub const NOTHING: &str = "Nothing was found that matches.";
+/// The names of files that a model is told at most, where it has found nothing.
+pub const NAMES: i64 = 20;
+/// After so many searches of a run that have found nothing the model is told to stop.
+const EMPTY_SEARCHES: usize = 2;
 /// Queries of one call, and characters of each: what a model may ask without having gone astray.
 const QUERIES: usize = 16;
 const QUERY: usize = 4_096;
@@ -165,11 +171,29 @@ fn text_content(text: String) -> Vec<FileSearchContent> {
     vec![FileSearchContent::Text { text }]
 }
 
+/// What the model is told where nothing was found: the files that there are, of `all` these, so that it has something to
+/// go by; and after a few such searches that it should stop.
+pub fn nothing(file_names: &[String], all: i64, empty_searches: usize) -> String {
+    if empty_searches >= EMPTY_SEARCHES {
+        return format!(
+            "{NOTHING} No further search will help: do not search again. Answer with what you know, and say that the files \
+             do not hold what was asked."
+        );
+    }
+    let mut names =
+        file_names.iter().map(|file_name| name_in_markers(file_name)).collect::<Vec<_>>().join(", ");
+    let others = all - i64::try_from(file_names.len()).unwrap_or(i64::MAX);
+    if others > 0 {
+        names = format!("{names} and {others} more");
+    }
+    format!(
+        "{NOTHING} The files that can be searched are: {names}. Other words, those that stand in \
+         the files, may find more."
+    )
+}
+
 /// What the model is told of what was found.
 pub fn output(results: &[FileSearchResult], sources: &Sources, form: Form) -> String {
-    if results.is_empty() {
-        return "Nothing was found that matches. Other words may find more.".to_owned();
-    }
     let passages = results.iter().enumerate().map(|(index, result)| {
         let mut marker = sources.next_marker(index, &result.file_name);
         if form == Form::Source {

@@ -24,7 +24,7 @@ use crate::types::vector_store::{
 };
 use candidates::{Candidate, Store};
 
-pub use of_run::{Named, Scope, scope_of_run};
+pub use of_run::{Named, Scope, names, scope_of_run};
 
 /// What a search needs.
 #[derive(Clone)]

@@ -107,3 +107,30 @@ async fn wait(context: &Context, stores: &[String], files: Option<&Named>) -> Re
         }
     }
 }
+
+/// The names of the files that a search finds passages of, so many at most, and how many there are.
+pub async fn names(
+    context: &Context,
+    project: &str,
+    scope: &Scope,
+    most: i64,
+) -> Result<(Vec<String>, i64), Error> {
+    let named = sqlx::query!(
+        r#"select files.filename, count(*) over () as "all!" from vector_stores s
+         join vector_store_files f on f.store_id = s.id and f.status = 'completed' and not f.gone
+         join files on files.id = f.file_id and (files.expires_at is null or files.expires_at > now())
+         where s.id = any ($1) and s.project_id = $2 and not s.gone
+            and (s.expires_after_days is null or s.last_active_at + make_interval(hours => 24 * s.expires_after_days) > now())
+            and ($3::text is null or s.id <> $3 or f.file_id = any ($4))
+         group by files.filename order by files.filename limit $5"#,
+        &scope.vector_store_ids,
+        project,
+        scope.named.as_ref().map(|named| named.vector_store_id.as_str()),
+        scope.named.as_ref().map_or(&[][..], |named| &named.file_ids),
+        most,
+    )
+    .fetch_all(&context.db)
+    .await?;
+    let all = named.first().map_or(0, |first| first.all);
+    Ok((named.into_iter().map(|named| named.filename).collect(), all))
+}

@@ -221,3 +221,30 @@ async fn the_model_is_told_where_nothing_can_be_searched() {
     empty.close().await;
     full.close().await;
 }
+
+#[tokio::test]
+async fn a_model_that_finds_nothing_is_told_what_there_is_and_then_to_stop() {
+    let app = TestApp::start().await;
+    let texts: Vec<(String, String)> =
+        (0..22).map(|n| (format!("{n:02}【.txt"), format!("Text {n}."))).collect();
+    let files: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let library = Library::with(app, false, &files, json!({})).await;
+    let model = library.scene.model();
+    for query in ["xylophone", "text", "yacht", "zebra"] {
+        model.script(search(query));
+    }
+    model.script(Reply::text(["I do not know."]));
+    let run = library.scene.run(json!({}), "completed").await;
+    let told = told(&model.requests().pop().unwrap());
+    let names: Vec<String> = (0..20).map(|n| format!("{n:02}_.txt")).collect();
+    let listed = format!("The files that can be searched are: {} and 2 more.", names.join(", "));
+    for (told, expected) in told.iter().zip([listed.as_str(), "00_.txt", &listed, "do not search again"]) {
+        assert!(told.contains(expected), "{told}");
+    }
+    let found: Vec<usize> = library.scene.client.steps(&run).await[..4]
+        .iter()
+        .map(|step| step["step_details"]["tool_calls"][0]["file_search"]["results"].as_array().unwrap().len())
+        .collect();
+    assert_eq!((found[0], found[1] > 0, found[2], found[3]), (0, true, 0, 0));
+    library.close().await;
+}
