@@ -157,6 +157,7 @@ impl App {
             tokio::spawn(signals::announce(db.clone(), node, gathered, stop.clone())),
             tokio::spawn(auth.clone().store_last_use(stop.clone())),
             tokio::spawn(janitor::work(files.clone(), stop.clone())),
+            tokio::spawn(janitor::clear_vector_stores(files.clone(), stop.clone())),
             tokio::spawn(janitor::forget_events(db.clone(), config.runs.events_seconds, stop.clone())),
             tokio::spawn(runs.followers.clone().fetch(db.clone(), stop.clone())),
             tokio::spawn(recorder::record(

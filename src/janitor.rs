@@ -25,6 +25,17 @@ pub async fn work(context: Context, stop: CancellationToken) {
             Ok(blobs) => tracing::info!(blobs, "removed what is no file"),
             Err(error) => tracing::warn!(%error, "the janitor could not sweep"),
         }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = context.left_over() => {}
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
+
+/// Clears what is left over in vector stores until the server stops. That may take long, and holds up nothing else.
+pub async fn clear_vector_stores(context: Context, stop: CancellationToken) {
+    loop {
         let cleared = tokio::select! {
             () = stop.cancelled() => return,
             cleared = vector_stores::clearing::sweep(&context.db) => cleared,
@@ -36,7 +47,7 @@ pub async fn work(context: Context, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = context.left_over() => {}
+            () = context.left_in_stores() => {}
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }

@@ -16,11 +16,17 @@ impl Context {
     /// Says that something is left over.
     pub fn notify_left_over(&self) {
         self.left_over.notify_one();
+        self.left_in_stores.notify_one();
     }
 
     /// Waits until something is left over.
     pub async fn left_over(&self) {
         self.left_over.notified().await;
+    }
+
+    /// The same, for what files leave in vector stores.
+    pub async fn left_in_stores(&self) {
+        self.left_in_stores.notified().await;
     }
 }
 

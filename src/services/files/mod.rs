@@ -28,13 +28,14 @@ pub struct Context {
     pub blobs: Blobs,
     /// Bytes of a file at most.
     pub file_bytes: u64,
-    /// Something is left over to be removed.
+    /// Something is left over to be removed: of files, and in vector stores.
     left_over: Arc<Notify>,
+    left_in_stores: Arc<Notify>,
 }
 
 impl Context {
     pub fn new(db: PgPool, blobs: Blobs, file_bytes: u64) -> Self {
-        Self { db, blobs, file_bytes, left_over: Arc::default() }
+        Self { db, blobs, file_bytes, left_over: Arc::default(), left_in_stores: Arc::default() }
     }
 }
 

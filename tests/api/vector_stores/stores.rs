@@ -185,3 +185,43 @@ async fn what_deleted_stores_held_is_removed() {
     assert_eq!(client.found(&other, json!({"query": "Berlin"})).await.len(), 1);
     app.stop().await;
 }
+
+/// Waits until a count in the database is this.
+async fn wait_for_count(app: &TestApp, count: &str, expected: i64) {
+    let mut found = -1;
+    for _ in 0..500 {
+        found = sqlx::query_scalar(sqlx::AssertSqlSafe(count.to_owned()))
+            .fetch_one(app.db().await)
+            .await
+            .unwrap();
+        if found == expected {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{count} is {found}, not {expected}");
+}
+
+/// Lets the janitor look now.
+async fn wake_janitor(client: &Client) {
+    let file = client.upload("other.txt", "assistants", "Other").await;
+    client.delete(&format!("/files/{}", id(&file))).await.ok();
+}
+
+#[tokio::test]
+async fn a_store_that_takes_long_to_clear_holds_up_no_file() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let store = client.store_of(&[("a.txt", "Paris")]).await;
+    let mut held_up = app.db().await.begin().await.unwrap();
+    sqlx::query("lock table vector_store_chunks in exclusive mode").execute(&mut *held_up).await.unwrap();
+    client.delete(&format!("/vector_stores/{}", id(&store))).await.ok();
+    let waiting =
+        "select count(*) from pg_locks where not granted and relation = 'vector_store_chunks'::regclass";
+    wait_for_count(&app, waiting, 1).await;
+    wake_janitor(&client).await;
+    wait_for_count(&app, "select count(*) from blobs where file_id is null", 0).await;
+    held_up.rollback().await.unwrap();
+    wait_for_count(&app, "select count(*) from vector_store_chunks", 0).await;
+    app.stop().await;
+}
