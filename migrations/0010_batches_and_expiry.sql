@@ -16,3 +16,6 @@ select batch_id, file_id, max(number) from vector_store_files where batch_id is 
 
 comment on column vector_store_files.batch_id is
     'The batch that put it there, and may cancel it; null as soon as somebody asked for it who is no batch';
+
+-- Terms that stand nowhere are removed with the last chunk that had them from now on.
+delete from vector_store_terms where chunks <= 0;

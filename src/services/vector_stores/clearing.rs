@@ -73,12 +73,16 @@ async fn clear_some(db: &PgPool, file: i64) -> Result<u64, Error> {
             order by store, term
          ),
          locked as (
-            select t.store, t.term, terms.chunks from vector_store_terms t join terms using (store, term)
+            select t.store, t.term, t.chunks - terms.chunks as rest from vector_store_terms t join terms using (store, term)
             order by t.store, t.term for no key update of t
          ),
          counted as (
-            update vector_store_terms t set chunks = greatest(t.chunks - locked.chunks, 0)
-            from locked where t.store = locked.store and t.term = locked.term
+            update vector_store_terms t set chunks = locked.rest
+            from locked where t.store = locked.store and t.term = locked.term and locked.rest > 0
+         ),
+         unused as (
+            delete from vector_store_terms t
+            using locked where t.store = locked.store and t.term = locked.term and locked.rest <= 0
          )
          select count(*) as "count!" from cleared"#,
         file,

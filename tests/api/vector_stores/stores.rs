@@ -209,6 +209,22 @@ async fn wake_janitor(client: &Client) {
 }
 
 #[tokio::test]
+async fn words_that_stand_nowhere_any_more_are_forgotten() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let store = client.store_of(&[("a.txt", "Paris shines."), ("b.txt", "Paris sleeps tonight.")]).await;
+    wait_for_count(&app, "select count(*) from vector_store_terms", 4).await;
+    let files = client.get(&format!("{}?order=asc", files_path(&store))).await.ok()["data"].clone();
+    client.delete(&file_path(&store, &files[1])).await.ok();
+    wait_for_count(&app, "select count(*) from vector_store_chunks", 1).await;
+    // What both had stands in the other still.
+    wait_for_count(&app, "select count(*) from vector_store_terms", 2).await;
+    wait_for_count(&app, "select sum(chunks)::bigint from vector_store_terms", 2).await;
+    assert_eq!(client.found(&store, json!({"query": "Paris"})).await, [id(&files[0])]);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_store_that_takes_long_to_clear_holds_up_no_file() {
     let app = TestApp::start().await;
     let client = app.v2();
