@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -19,6 +20,9 @@ use crate::types::vector_store::FileErrorCode;
 
 /// Bytes of standard error that are kept for the log.
 const STDERR: usize = 4 * 1024;
+/// The pause before a process is started that could not be; it doubles each time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Bytes of a name that a process is told; more is no name of a file anywhere.
 const NAME: usize = 4 * 1024;
 
@@ -28,7 +32,7 @@ pub(super) async fn extract(
     filename: &str,
     content: impl Stream<Item = Result<Bytes, blobs::Error>>,
 ) -> Result<String, Failure> {
-    let mut reader = Reader::start(options).map_err(|error| {
+    let mut reader = Reader::start_patiently(options).await.map_err(|error| {
         tracing::error!(%error, "the process that reads files cannot be started");
         Failure::server()
     })?;
@@ -61,6 +65,21 @@ struct Ending {
 }
 
 impl Reader {
+    /// Starts it, as soon as the machine lets it: that it does not says nothing of the file, and passes.
+    async fn start_patiently(options: &Options) -> io::Result<Self> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match Self::start(options) {
+                Err(error) if passes(&error) => {
+                    tracing::warn!(%error, "the process that reads files cannot be started yet; trying again");
+                }
+                started => return started,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
     fn start(options: &Options) -> io::Result<Self> {
         let mut command = Command::new(&options.program);
         command
@@ -144,6 +163,14 @@ impl Reader {
         })?;
         Ok(Ending { status, answer, stderr })
     }
+}
+
+/// Whether a process can be started later although it cannot now: too many processes or open files, too little memory,
+/// or the executable is just being replaced.
+fn passes(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw_os_error);
+    let passing = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::TXTBSY];
+    number.is_some_and(|number| passing.contains(&number))
 }
 
 impl Drop for Reader {

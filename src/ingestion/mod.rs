@@ -6,9 +6,11 @@ mod chunks;
 mod embedding;
 mod index;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -217,8 +219,12 @@ impl Ingestion {
         if file.bytes == 0 {
             return Ok(Outcome::Unsearchable(invalid("The file holds no text.")));
         }
+        let is_away = AtomicBool::new(false);
+        let content = content.inspect_err(|error| is_away.store(!error.is_not_found(), Ordering::Relaxed));
         let text = match self.extractor.extract(&file.filename, content).await {
             Ok(text) => text,
+            // The store of files did not give all of it.
+            Err(_) if is_away.load(Ordering::Relaxed) => return Err(Error::Unavailable),
             Err(Failure { code: FileErrorCode::ServerError, message }) => {
                 return Err(Error::Internal(message));
             }

@@ -148,6 +148,18 @@ async fn content_that_cannot_be_had_is_the_servers_fault() {
 }
 
 #[tokio::test]
+async fn one_that_cannot_be_started_yet_is_started_later() {
+    let script = Script::new("head -c 300021 > /dev/null; printf tfine");
+    // What somebody writes to is not executed.
+    let written = fs::OpenOptions::new().append(true).open(script.program()).expect("a script");
+    let mut read = Box::pin(script.read(60));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut read).await;
+    assert!(early.is_err(), "it was given up: {early:?}");
+    drop(written);
+    assert_eq!(read.await.as_deref(), Ok("fine"));
+}
+
+#[tokio::test]
 async fn no_more_run_at_once_than_may() {
     let script = Script::new("echo $$ >> started; head -c 18 > /dev/null; printf tfine");
     let extractor = Extractor::new(Options { program: script.program(), at_once: 1, ..options() });
