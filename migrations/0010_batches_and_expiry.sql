@@ -17,5 +17,13 @@ select batch_id, file_id, max(number) from vector_store_files where batch_id is 
 comment on column vector_store_files.batch_id is
     'The batch that put it there, and may cancel it; null as soon as somebody asked for it who is no batch';
 
+-- It has expired, and what its files had is removed. They are listed still, and read anew should it live again.
+alter table vector_stores add column emptied boolean not null default false;
+
+-- Those that expire, by when. A time with a time zone plus days would depend on the zone of the session.
+create index vector_stores_expiring on vector_stores
+    (((last_active_at at time zone 'UTC') + make_interval(hours => 24 * expires_after_days)))
+    where not gone and not emptied and expires_after_days is not null;
+
 -- Terms that stand nowhere are removed with the last chunk that had them from now on.
 delete from vector_store_terms where chunks <= 0;

@@ -73,7 +73,7 @@ async fn modify(
     Body(fields): Body,
 ) -> Result<Response, Error> {
     let request = requests::modify_vector_store(fields.in_v2())?;
-    json(caller.dialect, &vector_stores::modify(&state.db, &caller.project.0, &id, request).await?)
+    json(caller.dialect, &vector_stores::modify(&state.vector_stores, &caller.project.0, &id, request).await?)
 }
 
 /// `deleteVectorStore`.

@@ -1,4 +1,4 @@
-//! Removes what deleted files and stores have left, a little at a time.
+//! Removes what deleted files and stores have left, and what expired stores hold, a little at a time.
 
 use sqlx::PgExecutor;
 
@@ -7,12 +7,15 @@ use crate::pool::PgPool;
 
 /// Chunks that one statement removes.
 const AT_ONCE: i64 = 500;
+/// Expired stores that one statement empties.
+const STORES: i64 = 10;
 /// For how long the row of a file that was taken out is the place of a cursor.
 const CURSOR_HOURS: i32 = 24;
 
 /// Removes what is left over; returns how many chunks there were.
 pub async fn sweep(db: &PgPool) -> Result<u64, Error> {
     close_stores(db).await?;
+    empty_expired(db).await?;
     let mut swept = 0;
     while let Some(file) = next(db).await? {
         loop {
@@ -47,6 +50,44 @@ async fn close_stores(db: &PgPool) -> Result<(), Error> {
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Empties stores that have expired: what their files have is gone, the files are listed still. Should a store live again,
+/// they are read anew.
+async fn empty_expired(db: &PgPool) -> Result<(), Error> {
+    loop {
+        let emptied = sqlx::query_scalar!(
+            r#"with due as (
+                select id from vector_stores s
+                where not gone and not emptied and expires_after_days is not null
+                    and (last_active_at at time zone 'UTC') + make_interval(hours => 24 * expires_after_days)
+                        <= now() at time zone 'UTC'
+                    and not exists (
+                        select 1 from vector_store_files f
+                        where f.store_id = s.id and f.status = 'in_progress' and not f.gone)
+                order by (last_active_at at time zone 'UTC') + make_interval(hours => 24 * expires_after_days)
+                limit $1 for no key update skip locked
+             ),
+             taken_out as (
+                update vector_store_files f set gone = true, gone_at = now()
+                from due where f.store_id = due.id and not f.gone and f.chunks > 0 returning f.*
+             ),
+             listed as (
+                insert into vector_store_files (project_id, store_id, file_id, ord, created_at, status, attributes, chunk_tokens,
+                    overlap_tokens)
+                select project_id, store_id, file_id, ord, created_at, status, attributes, chunk_tokens, overlap_tokens
+                from taken_out
+             ),
+             emptied as (update vector_stores s set emptied = true from due where s.id = due.id returning s.id)
+             select count(*) as "count!" from emptied"#,
+            STORES,
+        )
+        .fetch_one(db)
+        .await?;
+        if emptied < STORES {
+            return Ok(());
+        }
+    }
 }
 
 /// A file that is gone and has chunks.

@@ -414,6 +414,7 @@ pub async fn content(
     store_id: &str,
     file_id: &str,
 ) -> Result<ContentPage, Error> {
+    super::check_open(db, project, store_id).await?;
     retrieve(db, project, store_id, file_id).await?;
     let chunks = sqlx::query!(
         "select c.start, c.content from vector_store_files f join vector_store_chunks c on c.file = f.number

@@ -221,14 +221,14 @@ pub async fn get(db: impl PgExecutor<'_>, project: &str, id: &str) -> Result<Vec
     Ok(row.ok_or_else(|| not_found(id))?.into())
 }
 
-/// `modifyVectorStore`: absent keeps, null clears.
+/// `modifyVectorStore`: absent keeps, null clears. A store that does not expire any more, or later, may live again.
 pub async fn modify(
-    db: &PgPool,
+    context: &Context,
     project: &str,
     id: &str,
     request: ModifyVectorStore,
 ) -> Result<VectorStore, Error> {
-    let mut tx = super::begin(db).await?;
+    let mut tx = super::begin(&context.db).await?;
     sqlx::query!(
         "select number from vector_stores where id = $1 and project_id = $2 and not gone for no key update",
         id,
@@ -251,8 +251,23 @@ pub async fn modify(
     )
     .execute(&mut *tx)
     .await?;
+    // What its files had was removed when it expired.
+    sqlx::query!(
+        "with revived as (
+            update vector_stores set emptied = false
+            where id = $1 and emptied
+                and (expires_after_days is null or last_active_at + make_interval(hours => 24 * expires_after_days) > now())
+            returning id
+         )
+         update vector_store_files f set status = 'in_progress', attempt = 0
+         from revived where f.store_id = revived.id and f.status = 'completed' and f.chunks = 0 and not f.gone",
+        id
+    )
+    .execute(&mut *tx)
+    .await?;
     let store = get(&mut *tx, project, id).await?;
     tx.commit().await?;
+    context.knock.knock();
     Ok(store)
 }
 
@@ -277,6 +292,19 @@ async fn lock(db: impl PgExecutor<'_>, project: &str, id: &str) -> Result<(), Er
     let is_expired = sqlx::query_scalar!(
         r#"select coalesce(last_active_at + make_interval(hours => 24 * expires_after_days) <= now(), false) as "is_expired!"
          from vector_stores where id = $1 and project_id = $2 and not gone for no key update"#,
+        id,
+        project
+    )
+    .fetch_optional(db)
+    .await?;
+    if is_expired.ok_or_else(|| not_found(id))? { Err(expired(id).into()) } else { Ok(()) }
+}
+
+/// Whether the project has such a store and it has not expired: `Ok`, or its 404 or 400.
+async fn check_open(db: impl PgExecutor<'_>, project: &str, id: &str) -> Result<(), Error> {
+    let is_expired = sqlx::query_scalar!(
+        r#"select coalesce(last_active_at + make_interval(hours => 24 * expires_after_days) <= now(), false) as "is_expired!"
+         from vector_stores where id = $1 and project_id = $2 and not gone and owner is null"#,
         id,
         project
     )

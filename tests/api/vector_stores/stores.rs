@@ -158,7 +158,8 @@ async fn an_expired_store_is_shown_and_takes_and_finds_nothing() {
         assert_eq!((answer.status, answer.body["error"]["message"].as_str()), (400, Some(message.as_str())));
     }
     // Without its policy it lives again.
-    client.post(&path, json!({"expires_after": null})).await.ok();
+    let store = client.post(&path, json!({"expires_after": null})).await.ok();
+    client.wait_for_store(&store).await;
     assert_eq!(client.found(&store, json!({"query": "Paris"})).await, [id(&file)]);
     app.stop().await;
 }
@@ -206,6 +207,61 @@ async fn wait_for_count(app: &TestApp, count: &str, expected: i64) {
 async fn wake_janitor(client: &Client) {
     let file = client.upload("other.txt", "assistants", "Other").await;
     client.delete(&format!("/files/{}", id(&file))).await.ok();
+}
+
+#[tokio::test]
+async fn what_an_expired_store_held_is_removed_and_read_anew_when_it_lives_again() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    let text = client.upload("a.txt", "assistants", "Paris is the capital of France.").await;
+    let blank = client.upload("blank.txt", "assistants", " ").await;
+    let expires = |days: i64| json!({"anchor": "last_active_at", "days": days});
+    let store = client.post("/vector_stores", json!({"expires_after": expires(1)})).await.ok();
+    let files = json!([{"file_id": id(&text), "attributes": {"a": 1}}, {"file_id": id(&blank)}]);
+    let path = format!("/vector_stores/{}", id(&store));
+    let batch = client.post(&format!("{path}/file_batches"), json!({"files": files})).await.ok();
+    let batch_path = format!("{path}/file_batches/{}", id(&batch));
+    let before = client.wait_for_store(&store).await;
+    let batch = client.get(&batch_path).await.ok();
+    let listed = client.get(&files_path(&store)).await.ok();
+
+    let past = "update vector_stores set last_active_at = now() - interval '25 hours'";
+    sqlx::query(past).execute(app.db().await).await.unwrap();
+    wake_janitor(&client).await;
+    let held =
+        "select (select count(*) from vector_store_chunks) + (select count(*) from vector_store_terms)";
+    wait_for_count(&app, held, 0).await;
+    let expired = client.get(&path).await.ok();
+    assert_eq!((&expired["status"], &expired["usage_bytes"]), (&json!("expired"), &json!(0)));
+    assert_eq!(expired["file_counts"], before["file_counts"]);
+    assert_eq!(client.get(&batch_path).await.ok(), batch);
+    let mut now_listed = client.get(&files_path(&store)).await.ok();
+    for (file, before) in
+        now_listed["data"].as_array_mut().unwrap().iter_mut().zip(listed["data"].as_array().unwrap())
+    {
+        assert_eq!(file["usage_bytes"], 0);
+        file["usage_bytes"] = before["usage_bytes"].clone();
+    }
+    assert_eq!(now_listed, listed);
+    let answer = client.get(&format!("{}/content", file_path(&store, &text))).await;
+    let message = format!("Vector store '{}' has expired.", id(&store));
+    assert_eq!((answer.status, answer.body["error"]["message"].as_str()), (400, Some(message.as_str())));
+
+    let still = client.post(&path, json!({"name": "Old"})).await.ok();
+    assert_eq!((&still["status"], &still["file_counts"]["completed"]), (&json!("expired"), &json!(1)));
+    let revived = client.post(&path, json!({"expires_after": expires(2)})).await.ok();
+    assert_eq!(
+        (&revived["status"], &revived["file_counts"]["in_progress"]),
+        (&json!("in_progress"), &json!(1))
+    );
+    let after = client.wait_for_store(&store).await;
+    assert_eq!(
+        (&after["file_counts"], &after["usage_bytes"]),
+        (&before["file_counts"], &before["usage_bytes"])
+    );
+    assert_eq!(client.get(&files_path(&store)).await.ok(), listed);
+    assert_eq!(client.found(&store, json!({"query": "capital"})).await, [id(&text)]);
+    app.stop().await;
 }
 
 #[tokio::test]
