@@ -1,6 +1,7 @@
 //! `/vector_stores`: stores, their files, batches of files, and what is found in them.
 
 mod attachments;
+mod away;
 mod batches;
 mod crashes;
 mod files;
