@@ -31,7 +31,7 @@ struct Row {
 }
 
 macro_rules! select {
-    ($tail:literal $(, $argument:expr)* $(,)?) => {
+    ($tail:literal $(+ $end:literal)? $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
             r#"select id, created_at, model, name, description, instructions,
@@ -39,7 +39,7 @@ macro_rules! select {
                 metadata as "metadata: Json<Metadata>", temperature, top_p,
                 response_format as "response_format: Json<ResponseFormat>", reasoning_effort,
                 file_times as "file_times: Json<assistant_files::Times>"
-             from assistants "# + $tail
+             from assistants "# + $tail $(+ $end)?
             $(, $argument)*
         )
     };
@@ -154,27 +154,7 @@ pub async fn list(
     request: PageRequest,
 ) -> Result<List<Assistant>, Error> {
     let window = request.window();
-    let rows = if window.newest_first {
-        select!(
-            "where project_id = $1 and ord > $2 and ord < $3 order by ord desc limit $4",
-            project,
-            window.above,
-            window.below,
-            window.fetch,
-        )
-        .fetch_all(db)
-        .await?
-    } else {
-        select!(
-            "where project_id = $1 and ord > $2 and ord < $3 order by ord limit $4",
-            project,
-            window.above,
-            window.below,
-            window.fetch,
-        )
-        .fetch_all(db)
-        .await?
-    };
+    let rows = scan!(db, window, select, "where project_id = $4", project);
     let assistants = rows.into_iter().map(Assistant::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(window.page(assistants, |assistant| &assistant.id))
 }

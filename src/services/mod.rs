@@ -2,6 +2,28 @@
 //! first, so that they compose in a transaction that the caller owns; ids and times are made here and
 //! SQL stores what it is given.
 
+/// The rows that the scan of a page finds, from the newest or from the oldest on. `select!` is the query, with its first
+/// part in brackets where it has two; of the arguments $1 to $3 are the window's.
+macro_rules! scan {
+    ($db:expr, $window:expr, $select:ident $([$head:literal])?, $tail:literal $(, $argument:expr)* $(,)?) => {
+        if $window.newest_first {
+            $select!(
+                $($head,)? $tail + " and ord > $1 and ord < $2 order by ord desc limit $3",
+                $window.above, $window.below, $window.fetch $(, $argument)*
+            )
+            .fetch_all($db)
+            .await?
+        } else {
+            $select!(
+                $($head,)? $tail + " and ord > $1 and ord < $2 order by ord limit $3",
+                $window.above, $window.below, $window.fetch $(, $argument)*
+            )
+            .fetch_all($db)
+            .await?
+        }
+    };
+}
+
 pub mod assistant_files;
 pub mod assistants;
 pub mod files;

@@ -38,14 +38,14 @@ struct Row {
 }
 
 macro_rules! select {
-    ($head:literal, $tail:literal $(, $argument:expr)* $(,)?) => {
+    ($head:literal, $tail:literal $(+ $end:literal)? $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
             $head + r#"select id, run_id, thread_id, assistant_id, created_at, type as kind, status,
                 step_details as "step_details: Json<StepDetails>", metadata as "metadata: Json<Metadata>",
                 last_error_code, last_error_message, expires_at, expired_at, cancelled_at, failed_at, completed_at,
                 prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens
-             from "# + $tail
+             from "# + $tail $(+ $end)?
             $(, $argument)*
         )
     };
@@ -98,33 +98,15 @@ pub async fn list(
     request: PageRequest,
 ) -> Result<List<RunStep>, Error> {
     let window = request.window();
-    let rows = if window.newest_first {
-        select!(
-            "",
-            "run_steps where run_id = $1 and thread_id = $2 and project_id = $3 and ord > $4 and ord < $5 order by ord desc limit $6",
-            run_id,
-            thread_id,
-            project,
-            window.above,
-            window.below,
-            window.fetch,
-        )
-        .fetch_all(db)
-        .await?
-    } else {
-        select!(
-            "",
-            "run_steps where run_id = $1 and thread_id = $2 and project_id = $3 and ord > $4 and ord < $5 order by ord limit $6",
-            run_id,
-            thread_id,
-            project,
-            window.above,
-            window.below,
-            window.fetch,
-        )
-        .fetch_all(db)
-        .await?
-    };
+    let rows = scan!(
+        db,
+        window,
+        select[""],
+        "run_steps where run_id = $4 and thread_id = $5 and project_id = $6",
+        run_id,
+        thread_id,
+        project,
+    );
     if rows.is_empty() {
         runs::get(db, project, thread_id, run_id).await?;
     }

@@ -52,11 +52,11 @@ struct Row {
 }
 
 macro_rules! select {
-    ($tail:literal $(, $argument:expr)* $(,)?) => {
+    ($tail:literal $(+ $end:literal)? $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
             "select id, created_at, filename, purpose, bytes, expires_at from files
-             where (expires_at is null or expires_at > now()) and " + $tail
+             where (expires_at is null or expires_at > now()) and " + $tail $(+ $end)?
             $(, $argument)*
         )
     };
@@ -167,53 +167,9 @@ pub async fn list(
 ) -> Result<List<File>, Error> {
     let window = request.window();
     let purpose = purpose.map(FilePurpose::as_str);
-    let rows = match (purpose, window.newest_first) {
-        (None, true) => {
-            select!(
-                "project_id = $1 and ord > $2 and ord < $3 order by ord desc limit $4",
-                project,
-                window.above,
-                window.below,
-                window.fetch,
-            )
-            .fetch_all(db)
-            .await?
-        }
-        (None, false) => {
-            select!(
-                "project_id = $1 and ord > $2 and ord < $3 order by ord limit $4",
-                project,
-                window.above,
-                window.below,
-                window.fetch,
-            )
-            .fetch_all(db)
-            .await?
-        }
-        (Some(purpose), true) => {
-            select!(
-                "project_id = $1 and ord > $2 and ord < $3 and purpose = $5 order by ord desc limit $4",
-                project,
-                window.above,
-                window.below,
-                window.fetch,
-                purpose,
-            )
-            .fetch_all(db)
-            .await?
-        }
-        (Some(purpose), false) => {
-            select!(
-                "project_id = $1 and ord > $2 and ord < $3 and purpose = $5 order by ord limit $4",
-                project,
-                window.above,
-                window.below,
-                window.fetch,
-                purpose,
-            )
-            .fetch_all(db)
-            .await?
-        }
+    let rows = match purpose {
+        None => scan!(db, window, select, "project_id = $4", project),
+        Some(purpose) => scan!(db, window, select, "project_id = $4 and purpose = $5", project, purpose),
     };
     let files = rows.into_iter().map(File::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(window.page(files, |file| &file.id))

@@ -151,7 +151,7 @@ struct Row {
 
 /// A query for whole rows of runs: what comes before the columns, and what after.
 macro_rules! select {
-    ($head:literal, $tail:literal $(, $argument:expr)* $(,)?) => {{
+    ($head:literal, $tail:literal $(+ $end:literal)? $(, $argument:expr)* $(,)?) => {{
         use crate::services::runs::Raw;
         sqlx::query_as!(
             crate::services::runs::Row,
@@ -164,7 +164,7 @@ macro_rules! select {
                 required_action as "required_action: Raw", last_error_code, last_error_message,
                 incomplete_reason, started_at, expires_at, cancelled_at, failed_at, completed_at, prompt_tokens,
                 completion_tokens, cached_tokens, reasoning_tokens, turns, attempt, lease_token, events_wanted "#
-                + $tail
+                + $tail $(+ $end)?
             $(, $argument)*
         )
     }};
@@ -266,31 +266,14 @@ pub async fn list(
     request: PageRequest,
 ) -> Result<List<Run>, Error> {
     let window = request.window();
-    let rows = if window.newest_first {
-        select!(
-            "select",
-            "from runs where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord desc limit $5",
-            thread_id,
-            project,
-            window.above,
-            window.below,
-            window.fetch,
-        )
-        .fetch_all(db)
-        .await?
-    } else {
-        select!(
-            "select",
-            "from runs where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord limit $5",
-            thread_id,
-            project,
-            window.above,
-            window.below,
-            window.fetch,
-        )
-        .fetch_all(db)
-        .await?
-    };
+    let rows = scan!(
+        db,
+        window,
+        select["select"],
+        "from runs where thread_id = $4 and project_id = $5",
+        thread_id,
+        project
+    );
     if rows.is_empty() {
         threads::check_exists(db, project, thread_id).await?;
     }

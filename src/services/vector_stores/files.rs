@@ -31,12 +31,12 @@ pub(super) struct Row {
 }
 
 macro_rules! select {
-    ($tail:literal $(, $argument:expr)* $(,)?) => {
+    ($tail:literal $(+ $end:literal)? $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             crate::services::vector_stores::files::Row,
             r#"select file_id, store_id, created_at, status, attributes as "attributes: Json<Attributes>", chunk_tokens,
                 overlap_tokens, usage_bytes, error_code, error_message
-             from vector_store_files where not gone and "# + $tail
+             from vector_store_files where not gone and "# + $tail $(+ $end)?
             $(, $argument)*
         )
     };
@@ -317,37 +317,17 @@ pub async fn list(
     request.before = place(db, store_id, "before", cursors.before).await?;
     let window = request.window();
     let status = status.map(VectorStoreFileStatus::as_str);
-    let rows = if window.newest_first {
-        select!(
-            "store_id = $1 and ord > $2 and ord < $3 and ($5::text is null or status = $5)
-                and ($6::text is null or exists (
-                    select 1 from vector_store_batch_files b where b.batch_id = $6 and b.file_id = vector_store_files.file_id))
-             order by ord desc limit $4",
-            store_id,
-            window.above,
-            window.below,
-            window.fetch,
-            status,
-            batch_id,
-        )
-        .fetch_all(db)
-        .await?
-    } else {
-        select!(
-            "store_id = $1 and ord > $2 and ord < $3 and ($5::text is null or status = $5)
-                and ($6::text is null or exists (
-                    select 1 from vector_store_batch_files b where b.batch_id = $6 and b.file_id = vector_store_files.file_id))
-             order by ord limit $4",
-            store_id,
-            window.above,
-            window.below,
-            window.fetch,
-            status,
-            batch_id,
-        )
-        .fetch_all(db)
-        .await?
-    };
+    let rows = scan!(
+        db,
+        window,
+        select,
+        "store_id = $4 and ($5::text is null or status = $5)
+            and ($6::text is null or exists (
+                select 1 from vector_store_batch_files b where b.batch_id = $6 and b.file_id = vector_store_files.file_id))",
+        store_id,
+        status,
+        batch_id,
+    );
     let files = rows.into_iter().map(VectorStoreFile::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(window.page(files, |file| &file.id))
 }

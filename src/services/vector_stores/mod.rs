@@ -83,7 +83,7 @@ struct Row {
 }
 
 macro_rules! select {
-    ($tail:literal $(, $argument:expr)* $(,)?) => {
+    ($tail:literal $(+ $end:literal)? $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
             r#"select s.id as "id!", s.created_at as "created_at!", s.name, s.description, s.metadata as "metadata!: Json<Metadata>",
@@ -101,7 +101,7 @@ macro_rules! select {
                     count(*) filter (where status = 'cancelled') as cancelled
                 from vector_store_files f where f.store_id = s.id and not f.gone
              ) as files
-             where not s.gone and s.owner is null and "# + $tail
+             where not s.gone and s.owner is null and "# + $tail $(+ $end)?
             $(, $argument)*
         )
     };
@@ -190,27 +190,7 @@ pub async fn list(
     request: PageRequest,
 ) -> Result<List<VectorStore>, Error> {
     let window = request.window();
-    let rows = if window.newest_first {
-        select!(
-            "s.project_id = $1 and s.ord > $2 and s.ord < $3 order by s.ord desc limit $4",
-            project,
-            window.above,
-            window.below,
-            window.fetch,
-        )
-        .fetch_all(db)
-        .await?
-    } else {
-        select!(
-            "s.project_id = $1 and s.ord > $2 and s.ord < $3 order by s.ord limit $4",
-            project,
-            window.above,
-            window.below,
-            window.fetch,
-        )
-        .fetch_all(db)
-        .await?
-    };
+    let rows = scan!(db, window, select, "s.project_id = $4", project);
     let stores = rows.into_iter().map(VectorStore::from).collect();
     Ok(window.page(stores, |store| &store.id))
 }
