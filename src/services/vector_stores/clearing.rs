@@ -62,9 +62,9 @@ async fn empty_expired(db: &PgPool) -> Result<(), Error> {
                 where not gone and not emptied and expires_after_days is not null
                     and (last_active_at at time zone 'UTC') + make_interval(hours => 24 * expires_after_days)
                         <= now() at time zone 'UTC'
-                    and not exists (
-                        select 1 from vector_store_files f
-                        where f.store_id = s.id and f.status = 'in_progress' and not f.gone)
+                    and (
+                        select count(*) from vector_store_files f
+                        where f.store_id = s.id and f.status = 'in_progress' and not f.gone) = 0
                 order by (last_active_at at time zone 'UTC') + make_interval(hours => 24 * expires_after_days)
                 limit $1 for no key update skip locked
              ),

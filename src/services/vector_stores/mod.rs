@@ -231,10 +231,10 @@ pub async fn modify(
     )
     .execute(&mut *tx)
     .await?;
-    // What its files had was removed when it expired.
+    // What its files had was removed when it expired; they are embedded with the model of today.
     sqlx::query!(
         "with revived as (
-            update vector_stores set emptied = false
+            update vector_stores set emptied = false, embedding_model = null, dimensions = null
             where id = $1 and emptied
                 and (expires_after_days is null or last_active_at + make_interval(hours => 24 * expires_after_days) > now())
             returning id

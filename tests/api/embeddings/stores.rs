@@ -95,3 +95,28 @@ async fn stores_of_two_models_are_searched_together_each_by_its_own_means() {
     assert!(told.contains("A licence for a car.") && told.contains("An automobile in the garage."), "{told}");
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_store_that_lives_again_has_the_model_of_the_day() {
+    let (database, embeddings) = (database(), Embeddings::start().await);
+    let app = builder(&database, &embeddings).start().await;
+    let store = app.v2().store_of(THINGS).await;
+    app.stop().await;
+
+    let app = builder_of(&database, &embeddings, "another").start().await;
+    let client = app.v2();
+    assert_eq!(client.best(&store, "car").await, None);
+    let past = "update vector_stores set expires_after_days = 1, last_active_at = now() - interval '2 days'";
+    sqlx::query(past).execute(app.db().await).await.unwrap();
+    let file = client.upload("other.txt", "assistants", "Other").await;
+    client.delete(&format!("/files/{}", id(&file))).await.ok();
+    let held = "select count(*) from vector_store_embeddings";
+    while sqlx::query_scalar::<_, i64>(held).fetch_one(app.db().await).await.unwrap() > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let path = format!("/vector_stores/{}", id(&store));
+    let revived = client.post(&path, json!({"expires_after": null})).await.ok();
+    client.wait_for_store(&revived).await;
+    assert_eq!(client.best(&store, "car").await.as_deref(), Some("garage.txt"));
+    app.stop().await;
+}

@@ -34,18 +34,18 @@ fn many() -> usize {
 /// arguments.
 const STATEMENTS: &[(&str, &str, &str)] = &[
     (
-        "text, uuid, uuid, bigint",
+        "uuid, uuid, bigint, text",
         "select id from files where (expires_at is null or expires_at > now())
-            and project_id = $1 and ord > $2 and ord < $3 order by ord desc limit $4",
-        "(select id from projects limit 1), '00000000-0000-0000-0000-000000000000',
-            'ffffffff-ffff-ffff-ffff-ffffffffffff', 21",
+            and project_id = $4 and ord > $1 and ord < $2 order by ord desc limit $3",
+        "'00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 21,
+            (select id from projects limit 1)",
     ),
     (
-        "text, uuid, uuid, bigint, text",
+        "uuid, uuid, bigint, text, text",
         "select id from files where (expires_at is null or expires_at > now())
-            and project_id = $1 and ord > $2 and ord < $3 and purpose = $5 order by ord limit $4",
-        "(select id from projects limit 1), '00000000-0000-0000-0000-000000000000',
-            'ffffffff-ffff-ffff-ffff-ffffffffffff', 21, 'vision'",
+            and project_id = $4 and purpose = $5 and ord > $1 and ord < $2 order by ord limit $3",
+        "'00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 21,
+            (select id from projects limit 1), 'vision'",
     ),
     ("text", "select name from blobs where file_id = $1 order by number", "'file-7'"),
     (

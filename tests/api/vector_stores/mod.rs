@@ -6,6 +6,7 @@ mod batches;
 mod crashes;
 mod files;
 mod kinds;
+mod plans;
 mod requests;
 mod search;
 mod stores;
