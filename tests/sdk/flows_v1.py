@@ -13,6 +13,7 @@ import flows_both  # noqa: E402, F401
 import flows_files  # noqa: E402, F401
 import flows_files_v1  # noqa: E402, F401
 import flows_options  # noqa: E402, F401
+import flows_search_v1  # noqa: E402, F401
 from harness import (  # noqa: E402
     GREETING,
     MODEL,

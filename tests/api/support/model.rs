@@ -1,9 +1,6 @@
 //! A model server at the wire: `/v1/chat/completions` and `/v1/models`.
 //!
-//! What a test has scripted comes first. Without a script it behaves so that the flows of `tests/sdk`
-//! can be told what to expect: `call NAME` in the last user message calls that function, `say first`
-//! puts a sentence before it, tool results are repeated, `slow` streams for ten seconds, and anything
-//! else is answered with one sentence.
+//! What a test has scripted comes first; without a script it says what [`super::unscripted`] has it say.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -25,12 +22,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::RUNTIME;
 use super::script::{Reply, Step, Stop};
+use super::unscripted::unscripted;
 
 /// How long a test waits for something that should happen at once.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What the model says where nothing else is asked of it.
-pub const GREETING: &str = "Hello from the scripted model.";
 
 /// A scripted model server; clones are the same server, which ends with the last of them.
 #[derive(Clone)]
@@ -275,54 +270,4 @@ async fn next_frame(steps: &mut VecDeque<Step>) -> Option<io::Result<String>> {
 async fn never() {
     let never: Infallible = std::future::pending().await;
     match never {}
-}
-
-/// What the model says without a script.
-fn unscripted(request: &Value) -> Reply {
-    let empty = Vec::new();
-    let messages = request["messages"].as_array().unwrap_or(&empty);
-    let last = messages.last().unwrap_or(&Value::Null);
-    if last["role"] == "tool" {
-        let results = messages.iter().rev().take_while(|message| message["role"] == "tool");
-        let mut results: Vec<String> = results.map(|message| text_of(&message["content"])).collect();
-        results.reverse();
-        return Reply::words(&format!("Tool said: {}", results.join(", ")));
-    }
-    let tools = request["tools"].as_array().unwrap_or(&empty);
-    let offered: Vec<&str> = tools.iter().filter_map(|tool| tool["function"]["name"].as_str()).collect();
-    let text = if last["role"] == "user" { text_of(&last["content"]) } else { String::new() };
-    let called = called(&text, &offered);
-    const ARGUMENTS: &str = r#"{"city":"Paris"}"#;
-    if !called.is_empty() {
-        let preamble = if text.contains("say first") { "Let me look." } else { "" };
-        let reply = Reply::words(preamble);
-        return called.iter().fold(reply, |reply, name| reply.then_call(name, ARGUMENTS));
-    }
-    let choice = &request["tool_choice"];
-    let chosen =
-        if choice == "required" { offered.first().copied() } else { choice["function"]["name"].as_str() };
-    if let Some(name) = chosen {
-        return Reply::call(name, ARGUMENTS);
-    }
-    if text.contains("slow") {
-        return Reply::text((1..=50).map(|number| format!("{number} "))).slowly(Duration::from_millis(200));
-    }
-    Reply::words(GREETING)
-}
-
-/// The offered functions that a text says to call, in its order.
-fn called<'a>(text: &str, offered: &[&'a str]) -> Vec<&'a str> {
-    let is_of_name = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
-    let names =
-        text.split("call ").skip(1).map(|rest| rest.split(|c| !is_of_name(c)).next().unwrap_or_default());
-    names.filter_map(|name| offered.iter().find(|offered| **offered == name).copied()).collect()
-}
-
-/// A message's text, be it one string or parts.
-fn text_of(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
-        _ => String::new(),
-    }
 }
