@@ -25,6 +25,7 @@ import {
   rejects,
   retrieveMessage,
   runs,
+  scripted,
   textRun,
   threads,
   updateMessage,
@@ -124,6 +125,35 @@ flow('v1RunFiles', async () => {
     const run = await runs.createAndPoll(thread.id, { assistant_id: assistant.id, ...textRun });
     assertEnded(run, 1);
     assert.deepEqual(run.file_ids, [file.id]);
+  });
+  await deleteFile(file.id);
+});
+
+flow('v1Retrieval', async () => {
+  const text = 'Favorite foods.\nFilip Carola: cake. Tekakwitha Effie: pizza.';
+  const file = await aFile('foods.txt', text);
+  const tools = [{ type: 'retrieval' }];
+  await withAssistant({ tools, file_ids: [file.id] }, async (assistant) => {
+    const thread = await aThread('Which food likes Filip Carola?');
+    const limits = scripted ? {} : { ...textRun, max_completion_tokens: 96 };
+    const body = { assistant_id: assistant.id, tool_choice: tools[0], ...limits };
+    const stream = runs.createAndStream(thread.id, body);
+    const steps = await stream.finalRunSteps();
+    const run = await stream.finalRun();
+    assertEnded(run, 2);
+    const { id, ...call } = steps[0].step_details.tool_calls[0];
+    assert.match(id, /^call_[A-Za-z0-9]+$/);
+    assert.deepEqual(call, { type: 'retrieval', retrieval: {} });
+    for (const answer of await answersOf(run)) {
+      const { value, annotations } = answer.content[0].text;
+      assert.ok(annotations.length > 0 || !scripted, value);
+      for (const { type, text: marker, start_index, end_index, file_citation } of annotations) {
+        assert.equal(type, 'file_citation');
+        assert.equal([...value].slice(start_index, end_index).join(''), marker);
+        assert.equal(file_citation.file_id, file.id);
+        assert.ok(file_citation.quote && text.includes(file_citation.quote), file_citation.quote);
+      }
+    }
   });
   await deleteFile(file.id);
 });
