@@ -19,6 +19,9 @@ pub const NOTHING: &str = "Nothing was found that matches.";
 pub const NAMES: i64 = 20;
 /// After so many searches of a run that have found nothing the model is told to stop.
 const EMPTY_SEARCHES: usize = 2;
+/// Queries that the model is told it may ask at once. Where grammars are kept to, a small model that repeats itself
+/// ends there and not at the end of its window.
+const OFFERED: usize = 5;
 /// Queries of one call, and characters of each: what a model may ask without having gone astray.
 const QUERIES: usize = 16;
 const QUERY: usize = 4_096;
@@ -58,6 +61,8 @@ pub fn offer(tools: &[Tool], form: Form) -> Value {
     let queries = json!({
         "type": "array",
         "items": { "type": "string" },
+        "minItems": 1,
+        "maxItems": OFFERED,
         "description": "What to search for: one or more short queries, each about one thing.",
     });
     let parameters =

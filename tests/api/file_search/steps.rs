@@ -79,6 +79,8 @@ async fn the_model_is_offered_the_tool_and_told_what_was_found() {
             (&json!("function"), &json!("file_search"))
         );
         assert_eq!(offered["parameters"]["required"], json!(["queries"]));
+        let queries = &offered["parameters"]["properties"]["queries"];
+        assert_eq!((&queries["minItems"], &queries["maxItems"]), (&json!(1), &json!(5)));
         let example = if library.is_v1 { "【0†source】" } else { "【0:0†name.txt】" };
         assert!(word(&offered["description"]).contains(example), "{offered:#}");
         assert_eq!(first["tool_choice"], Value::Null);
