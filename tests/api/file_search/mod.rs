@@ -7,6 +7,7 @@ mod ends;
 mod files_of;
 mod mixed;
 mod pieces;
+mod recorded;
 mod resuming;
 mod runs_after;
 mod steps;

@@ -17,6 +17,7 @@ pub mod scene;
 pub mod script;
 pub mod sse;
 pub mod tap;
+pub mod template;
 pub mod unscripted;
 pub mod wire;
 

@@ -7,6 +7,7 @@ mod crashes;
 mod files;
 mod kinds;
 mod plans;
+mod recorded;
 mod requests;
 mod search;
 mod stores;
