@@ -17,6 +17,56 @@ pub fn archive(parts: &[(&str, &[u8])]) -> Vec<u8> {
     zip.finish().expect("an archive").into_inner()
 }
 
+/// An archive put together by hand, its parts not packed.
+#[derive(Default)]
+pub struct Bare {
+    bytes: Vec<u8>,
+    directory: Vec<u8>,
+    parts: u16,
+}
+
+impl Bare {
+    /// Adds a part, whose heads claim this checksum and that it unpacks to so many bytes.
+    pub fn part(mut self, name: &str, content: &[u8], checksum: u32, claimed: u32) -> Self {
+        let place = self.bytes.len();
+        let head = Self::head(name, content.len(), checksum, claimed);
+        self.bytes.extend([b"PK\x03\x04", &head[..], b"\0\0", name.as_bytes(), content].concat());
+        self.entry(name, &head, place)
+    }
+
+    /// Lists a part whose bytes are those of the archive's first.
+    pub fn again(self, name: &str) -> Self {
+        let head = self.bytes[4..28].to_vec();
+        self.entry(name, &[&head[..22], &length(name).to_le_bytes()].concat(), 0)
+    }
+
+    /// What both heads of a part say of it, from the version to the length of the name.
+    fn head(name: &str, packed: usize, checksum: u32, claimed: u32) -> Vec<u8> {
+        let packed = u32::try_from(packed).expect("a small part").to_le_bytes();
+        let (checksum, claimed) = (checksum.to_le_bytes(), claimed.to_le_bytes());
+        [&[20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0][..], &checksum, &packed, &claimed, &length(name).to_le_bytes()]
+            .concat()
+    }
+
+    fn entry(mut self, name: &str, head: &[u8], place: usize) -> Self {
+        let place = u32::try_from(place).expect("a small archive").to_le_bytes();
+        self.directory.extend([b"PK\x01\x02\x14\0", head, &[0; 12], &place, name.as_bytes()].concat());
+        self.parts += 1;
+        self
+    }
+
+    pub fn end(self) -> Vec<u8> {
+        let size = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a small archive").to_le_bytes();
+        let (parts, directory, place) = (self.parts.to_le_bytes(), size(&self.directory), size(&self.bytes));
+        let end = [b"PK\x05\x06\0\0\0\0", &parts[..], &parts, &directory, &place, &[0; 2]].concat();
+        [self.bytes, self.directory, end].concat()
+    }
+}
+
+fn length(name: &str) -> u16 {
+    u16::try_from(name.len()).expect("a short name")
+}
+
 /// Relationships: id, last word of the type, target.
 pub fn relationships(of: &[(&str, &str, &str)]) -> String {
     let mut xml = "<?xml version=\"1.0\"?><Relationships xmlns=\"http://schemas.openxmlformats.org/package/2006/relationships\">".to_owned();
@@ -47,6 +97,26 @@ pub fn document(body: &str) -> String {
 /// A paragraph of a Word document.
 pub fn paragraph(text: &str) -> String {
     format!("<w:p><w:r><w:t xml:space=\"preserve\">{text}</w:t></w:r></w:p>")
+}
+
+/// A presentation with these slides, each of which is XML.
+pub fn pptx(slides: &[&str]) -> Vec<u8> {
+    let names: Vec<String> = (1..=slides.len()).map(|number| format!("slide{number}.xml")).collect();
+    let ids: Vec<String> = (1..=slides.len()).map(|number| format!("rId{number}")).collect();
+    let related: Vec<(&str, &str, &str)> =
+        ids.iter().zip(&names).map(|(id, name)| (id.as_str(), "slide", name.as_str())).collect();
+    let listed: String = ids.iter().map(|id| format!("<p:sldId r:id=\"{id}\"/>")).collect();
+    let main = format!("<p:presentation xmlns:p=\"p\" xmlns:r=\"r\">{listed}</p:presentation>");
+    let related = relationships(&related);
+    let names: Vec<String> = names.iter().map(|name| format!("ppt/{name}")).collect();
+    let mut parts = vec![("ppt/_rels/presentation.xml.rels", related.as_str())];
+    parts.extend(names.iter().map(String::as_str).zip(slides.iter().copied()));
+    office("ppt/presentation.xml", &main, &parts)
+}
+
+/// A slide with these words.
+pub fn slide(words: &str) -> String {
+    format!("<p:sld xmlns:p=\"p\" xmlns:a=\"a\"><a:p><a:r><a:t>{words}</a:t></a:r></a:p></p:sld>")
 }
 
 /// A workbook of one sheet with these rows, and other parts that it names.

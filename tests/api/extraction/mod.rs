@@ -1,8 +1,9 @@
 //! Text of files, read by the built binary in processes of its own. Every file is made here.
 
-mod files;
+pub mod files;
 mod good;
-mod hostile;
+mod harmless;
+pub mod hostile;
 mod processes;
 mod speed;
 
@@ -15,7 +16,7 @@ use locum::blobs;
 use locum::extraction::{Extractor, Failure, Options};
 use locum::types::vector_store::FileErrorCode;
 
-const MIB: usize = 1024 * 1024;
+pub const MIB: usize = 1024 * 1024;
 
 /// As the server has it, with the built binary.
 fn options() -> Options {
@@ -47,10 +48,10 @@ fn unsupported(kind: &str) -> Result<String, Failure> {
 }
 
 /// A file, and what becomes of it.
-struct Case {
-    name: &'static str,
-    bytes: Vec<u8>,
-    becomes: Result<String, Failure>,
+pub struct Case {
+    pub name: &'static str,
+    pub bytes: Vec<u8>,
+    pub becomes: Result<String, Failure>,
 }
 
 fn case(name: &'static str, bytes: impl Into<Vec<u8>>, becomes: Result<String, Failure>) -> Case {

@@ -5,6 +5,7 @@ mod away;
 mod batches;
 mod crashes;
 mod files;
+mod hostile;
 mod kinds;
 mod plans;
 mod recorded;
