@@ -47,10 +47,8 @@ fn thread_with(resources: Value) -> Value {
 
 /// A run of this status; the fields are those that its status has.
 fn run(tool: &Value, status: &str, fields: Value) -> Value {
-    // The stores of the assistant are named besides what was recorded.
-    let resources = json!({
-        "code_interpreter": {"file_ids": []}, "file_search": {"vector_store_ids": ["<string>"]},
-    });
+    // The stores of the assistant are not named.
+    let resources = json!({"code_interpreter": {"file_ids": []}});
     let mut run = json!({
         "id": "<string>", "object": "thread.run", "created_at": "<integer>", "assistant_id": "<string>",
         "thread_id": "<string>", "status": status, "started_at": null, "expires_at": null, "cancelled_at": null,
