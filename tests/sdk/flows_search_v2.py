@@ -304,11 +304,13 @@ def v2_search_settings():
     """max_num_results and ranking_options of the tool; a choice that has no effect on a later turn"""
     foods, colors = two_files()
     store = a_store(foods, colors)
-    settings = {"max_num_results": 1, "ranking_options": {"ranker": "auto", "score_threshold": 0.0}}
+    weights = {"embedding_weight": 1.0, "text_weight": 2.0}
+    ranking = {"ranker": "auto", "score_threshold": 0.0, "hybrid_search": weights}
+    settings = {"max_num_results": 1, "ranking_options": ranking}
     tool = {"type": "file_search", "file_search": settings}
     with an_assistant(tools=[tool], tool_resources=resources(store.id)) as assistant:
         conforms(assistant)
-        assert plain(assistant)["tools"][0]["file_search"]["max_num_results"] == 1, assistant
+        assert plain(assistant)["tools"][0]["file_search"] == settings, assistant
         thread = beta.threads.create(messages=[{"role": "user", "content": f"{QUESTION} And blue?"}])
         run = beta.threads.runs.create_and_poll(
             thread_id=thread.id, assistant_id=assistant.id, poll_interval_ms=50, **FORCED
