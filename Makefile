@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 .DEFAULT_GOAL := help
 # Two cargo commands at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: run test test-clients test-conformance test-faults check lint fmt sqlx sqlx-check bench measure-files clean help tools
+.PHONY: run test test-clients test-conformance test-faults check lint fmt sqlx sqlx-check bench bench-retrieval measure-files clean help tools
 
 run: ## build and start Locum, with a demo model where LOCUM_MODEL_URL is unset, and show what to type next
 	@exec scripts/run
@@ -52,6 +52,9 @@ sqlx-check: tools
 
 bench: ## measure the performance budget, for about fifteen minutes, and put the table into bench/README.md
 	@exec bench/run
+
+bench-retrieval: ## measure what searches find, how fast, and how fast files become searchable, into bench/retrieval/README.md
+	@exec bench/retrieval/run
 
 measure-files: tools ## upload and download 512 MiB and print what the server takes of memory
 	scripts/measure-files
