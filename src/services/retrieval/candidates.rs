@@ -8,12 +8,20 @@ use crate::pool::PgPool;
 
 /// Of a query the rarest words count, so many at most.
 const QUERY_TERMS: usize = 64;
-/// Words that stand in more chunks than this all together do not choose candidates, they only rank them.
-const CHOSEN: i64 = 1_000;
-/// Candidates of one statement at most.
-const CANDIDATES: i64 = 1_000;
-/// With so many candidates no further ones are looked for.
-const ENOUGH: usize = 200;
+/// The rarest words that stand in so many chunks together choose candidates alone; more common ones do so in pairs, which
+/// stand in as many.
+const CHOSEN: f64 = 2_000.0;
+/// Pairs at most.
+const PAIRS: usize = 64;
+/// Common words at most that choose candidates alone.
+const COMMON: usize = 8;
+/// How much likelier two words of a query stand together than by chance.
+const TOGETHER: f64 = 2.0;
+/// Chunks at most that a word or a pair chooses.
+const CANDIDATES: i64 = 2_000;
+/// What a word adds to a score at most, of its weight: one that stands more than twice in a chunk of common length adds
+/// more, which few do.
+const REPEATED: f64 = 1.5;
 /// BM25: how soon a word's repetition stops to count, and how much the length of a chunk does.
 const K1: f64 = 1.2;
 const B: f64 = 0.75;
@@ -59,6 +67,13 @@ struct Row {
     counts: Vec<u8>,
 }
 
+/// What is searched of a store, and for how many chunks.
+struct Scope<'a> {
+    store: &'a Store,
+    files: Option<&'a [i64]>,
+    limit: usize,
+}
+
 /// The best chunks for a query, best first; of these files alone where they are named.
 pub async fn rank(
     db: &PgPool,
@@ -71,14 +86,13 @@ pub async fn rank(
     if terms.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = candidates(db, store, &terms, files).await?;
+    let scores = candidates(db, &Scope { store, files, limit }, &terms).await?;
     // Words that the store does not have are asked for too, and no chunk has them.
     let absent = absent as f64 * weight(store.chunks as f64, 0.0);
     let most = (absent + terms.iter().map(|term| term.weight).sum::<f64>()) * (K1 + 1.0);
-    let mean = (store.words as f64 / store.chunks as f64).max(1.0);
-    let mut ranked: Vec<Candidate> = rows
-        .into_values()
-        .map(|row| Candidate { number: row.number, score: (bm25(&row, &terms, mean) / most).clamp(0.0, 1.0) })
+    let mut ranked: Vec<Candidate> = scores
+        .into_iter()
+        .map(|(number, score)| Candidate { number, score: (score / most).clamp(0.0, 1.0) })
         .collect();
     ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.number.cmp(&b.number)));
     ranked.truncate(limit);
@@ -127,73 +141,94 @@ async fn weigh(db: &PgPool, store: &Store, query: &str) -> Result<(Vec<Term>, us
     Ok((terms, absent))
 }
 
-/// Chunks that may be the best: all with a rare word of the query; and where these are few, those with all of its
-/// common words, then those with all but the most common, and so on.
-async fn candidates(
+/// Chunks that may be the best, and their scores: all with a rare word of the query; where chunks with its common words alone
+/// may be better, those with two of them; and where all these are too few, some with one.
+async fn candidates(db: &PgPool, scope: &Scope<'_>, terms: &[Term]) -> Result<HashMap<i64, f64>, Error> {
+    let mut together = 0.0;
+    let rare = terms.iter().take_while(|term| {
+        together += term.chunks as f64;
+        together <= CHOSEN
+    });
+    let (rare, common) = terms.split_at(rare.count());
+    let mut scores = HashMap::new();
+    score(db, scope, terms, rare.iter().map(alone), &mut scores).await?;
+    let most = common.iter().map(|term| term.weight).sum::<f64>() * REPEATED;
+    if most > worst(&scores, scope.limit) {
+        score(db, scope, terms, pairs(common, scope.store.chunks as f64), &mut scores).await?;
+    }
+    if scores.len() < scope.limit {
+        score(db, scope, terms, common.iter().take(COMMON).map(alone), &mut scores).await?;
+    }
+    Ok(scores)
+}
+
+/// The score that a further chunk must exceed to be among so many of the best.
+fn worst(scores: &HashMap<i64, f64>, limit: usize) -> f64 {
+    let mut scores: Vec<f64> = scores.values().copied().collect();
+    if limit == 0 || scores.len() < limit {
+        return 0.0;
+    }
+    let (_, worst, _) = scores.select_nth_unstable_by(limit - 1, |a, b| b.total_cmp(a));
+    *worst
+}
+
+fn alone(term: &Term) -> (i32, i32) {
+    (term.hash, term.hash)
+}
+
+/// Pairs of words, those first that are likely to stand together in the fewest chunks.
+fn pairs(terms: &[Term], all: f64) -> impl Iterator<Item = (i32, i32)> {
+    let mut pairs = Vec::new();
+    for (nth, one) in terms.iter().enumerate() {
+        for other in &terms[nth + 1..] {
+            let chunks = one.chunks as f64 * other.chunks as f64 / all * TOGETHER;
+            pairs.push((chunks, (one.hash, other.hash)));
+        }
+    }
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut together = 0.0;
+    let few = pairs.into_iter().take(PAIRS).take_while(move |(chunks, _)| {
+        // The first is taken however many it has.
+        let takes = together == 0.0 || together + chunks <= CHOSEN;
+        together += chunks;
+        takes
+    });
+    few.map(|(_, pair)| pair)
+}
+
+/// Adds the scores of the chunks that have both words of a pair.
+async fn score(
     db: &PgPool,
-    store: &Store,
+    scope: &Scope<'_>,
     terms: &[Term],
-    files: Option<&[i64]>,
-) -> Result<HashMap<i64, Row>, Error> {
-    let mut together = 0;
-    let rare: Vec<i32> = terms
-        .iter()
-        .take_while(|term| {
-            together += term.chunks;
-            together <= CHOSEN
-        })
-        .map(|term| term.hash)
-        .collect();
-    let mut found = HashMap::new();
-    if !rare.is_empty() {
-        found.extend(with_any(db, store, &rare, files).await?);
+    pairs: impl Iterator<Item = (i32, i32)>,
+    scores: &mut HashMap<i64, f64>,
+) -> Result<(), Error> {
+    let (ones, others): (Vec<i32>, Vec<i32>) = pairs.unzip();
+    if ones.is_empty() {
+        return Ok(());
     }
-    let mut common: Vec<i32> = terms.iter().skip(rare.len()).map(|term| term.hash).collect();
-    while found.len() < ENOUGH && !common.is_empty() {
-        found.extend(with_all(db, store, &common, files).await?);
-        common.pop();
-    }
-    Ok(found)
-}
-
-async fn with_any(
-    db: &PgPool,
-    store: &Store,
-    terms: &[i32],
-    files: Option<&[i64]>,
-) -> Result<impl Iterator<Item = (i64, Row)>, Error> {
+    let mean = (scope.store.words as f64 / scope.store.chunks as f64).max(1.0);
+    // Files that are gone are few, and read once; a join would look each chunk's file up.
     let rows = sqlx::query_as!(
         Row,
-        "select c.number, c.words, c.terms, c.counts from vector_store_chunks c
-         join vector_store_files f on f.number = c.file
-         where c.terms && $1 and c.store = $2 and not f.gone and ($3::bigint[] is null or c.file = any ($3)) limit $4",
-        terms,
-        store.number,
-        files,
+        "select c.number, c.words, c.terms, c.counts
+         from unnest($1::integer[], $2::integer[]) as pair (one, other)
+         cross join lateral (
+            select number, words, terms, counts from vector_store_chunks
+            where terms @> array[pair.one, pair.other] and store = $3 and ($4::bigint[] is null or file = any ($4))
+                and file not in (select f.number from vector_store_files f where f.store_id = $5 and f.gone and f.chunks > 0)
+            limit $6
+         ) as c",
+        &ones,
+        &others,
+        scope.store.number,
+        scope.files,
+        scope.store.id,
         CANDIDATES,
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.number, row)))
-}
-
-async fn with_all(
-    db: &PgPool,
-    store: &Store,
-    terms: &[i32],
-    files: Option<&[i64]>,
-) -> Result<impl Iterator<Item = (i64, Row)>, Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        "select c.number, c.words, c.terms, c.counts from vector_store_chunks c
-         join vector_store_files f on f.number = c.file
-         where c.terms @> $1 and c.store = $2 and not f.gone and ($3::bigint[] is null or c.file = any ($3)) limit $4",
-        terms,
-        store.number,
-        files,
-        CANDIDATES,
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.number, row)))
+    scores.extend(rows.iter().map(|row| (row.number, bm25(row, terms, mean))));
+    Ok(())
 }

@@ -198,3 +198,29 @@ async fn common_words_alone_find_the_chunks_that_have_all_of_them() {
     assert!(page["data"][0]["content"][0]["text"].as_str().unwrap().contains("17321"));
     app.stop().await;
 }
+
+#[tokio::test]
+async fn common_words_find_what_has_no_rare_one() {
+    let app = TestApp::start().await;
+    let client = app.v2();
+    // Half a chunk.
+    let line = "lies under the old stone bridge, beside the mill in which nobody has worked since the long winter when \
+        the river froze, the miller left for the town and all the wheels, belts and sieves were sold or taken away for good";
+    let lines = |word: &str, chunks: usize| format!("{word} {line}\n").repeat(chunks * 2);
+    let mut file_ids = Vec::new();
+    // Together the common words are in too many chunks for all of these to be candidates.
+    for (word, chunks) in [("alpha", 2_500), ("beta", 2_500), ("gamma", 2_500), ("zircon", 600)] {
+        file_ids.push(id(&client.upload("a.txt", "assistants", &lines(word, chunks)).await).to_owned());
+    }
+    let best = client.upload("best.txt", "assistants", &lines("alpha beta gamma", 1)).await;
+    file_ids.push(id(&best).to_owned());
+    let sizes = json!({"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0});
+    let body = json!({"file_ids": file_ids, "chunking_strategy": {"type": "static", "static": sizes}});
+    let store = client.post("/vector_stores", body).await.ok();
+    client.wait_for_store(&store).await;
+    let query = json!({"query": "zircon alpha beta gamma", "max_num_results": 1});
+    assert_eq!(client.found(&store, query).await, [id(&best)]);
+    let query = json!({"query": "zircon", "max_num_results": 50});
+    assert_eq!(client.found(&store, query).await, vec![file_ids[3].clone(); 50]);
+    app.stop().await;
+}
