@@ -35,8 +35,10 @@ pub struct Embedder {
     /// Texts of a request at most.
     batch: usize,
     retries: u32,
-    /// Tokens of a text at most: configured, and less where the server has refused as many.
+    /// Tokens of a text at most: configured, and less where the server has refused as many. It counts by other tokens, so that what
+    /// it has taken once is not cut for one dense text that it refused.
     longest: AtomicUsize,
+    taken: AtomicUsize,
 }
 
 impl Embedder {
@@ -63,6 +65,7 @@ impl Embedder {
             batch: options.embedding_batch,
             retries: model.model_retries,
             longest: AtomicUsize::new(options.embedding_tokens),
+            taken: AtomicUsize::new(0),
         }))
     }
 
@@ -113,7 +116,12 @@ impl Embedder {
     async fn batch(&self, pieces: &[&str], retries: u32) -> Result<Vec<Vector>, ModelError> {
         let error = match self.request(pieces, retries).await {
             Err(error) if error.kind == ModelErrorKind::ContextExceeded => error,
-            done => return done,
+            Ok(vectors) => {
+                let longest = pieces.iter().max_by_key(|piece| piece.len());
+                self.taken.fetch_max(longest.map_or(0, |piece| tokens_of(piece)), Ordering::Relaxed);
+                return Ok(vectors);
+            }
+            Err(error) => return Err(error),
         };
         if pieces.len() > 1 {
             let (first, second) = pieces.split_at(pieces.len() / 2);
@@ -122,13 +130,16 @@ impl Embedder {
             return Ok(vectors);
         }
         let [piece] = pieces else { return Err(error) };
-        let tokens = bpe_openai::o200k_base().count(piece);
+        let tokens = tokens_of(piece);
         if tokens <= SHORTEST {
             return Err(error);
         }
-        let known = self.longest.fetch_min(tokens - 1, Ordering::Relaxed);
-        if tokens <= known {
-            tracing::info!(tokens, "the embedding model does not take texts of so many tokens; they are cut");
+        let limit = (tokens - 1).max(self.taken.load(Ordering::Relaxed));
+        if limit < self.longest.fetch_min(limit, Ordering::Relaxed) {
+            tracing::info!(
+                tokens = limit,
+                "the embedding model takes texts of so many tokens; longer ones are cut"
+            );
         }
         let halves = cut(piece, tokens.div_ceil(2));
         let vectors = Box::pin(self.batch(&halves, retries)).await?;
@@ -162,13 +173,17 @@ impl Embedder {
     }
 }
 
+fn tokens_of(text: &str) -> usize {
+    bpe_openai::o200k_base().count(text)
+}
+
 /// A text in parts of about as many tokens at most, all about as long.
 fn cut(text: &str, longest: usize) -> Vec<&str> {
     // No token is shorter than a byte.
     if text.len() <= longest {
         return vec![text];
     }
-    let parts = bpe_openai::o200k_base().count(text).div_ceil(longest).max(1);
+    let parts = tokens_of(text).div_ceil(longest).max(1);
     let size = text.len().div_ceil(parts).max(1);
     let mut pieces = Vec::with_capacity(parts);
     let mut rest = text;
