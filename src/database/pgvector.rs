@@ -16,7 +16,10 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 /// Where it is written down which of them are applied, beside those that every database has.
 const APPLIED: &str = "_sqlx_migrations_pgvector";
 /// The oldest version: the first that reads an index on until enough rows have passed the other conditions.
-const OLDEST: (u32, u32) = (0, 8);
+const OLDEST: [u32; 2] = [0, 8];
+
+/// The first without known faults: older ones can write beyond a buffer while they make an index (CVE-2026-3172).
+const RECOMMENDED: [u32; 3] = [0, 8, 2];
 
 /// Why vectors cannot be stored.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,11 @@ pub enum VectorError {
     )]
     NotUpdated { found: String },
     #[error(
+        "LOCUM_EMBEDDING_MODEL needs pgvector, which this database has in the schema {schema}, where the user of DATABASE_URL \
+         does not look: put it into that user's search_path, or let a superuser execute ALTER EXTENSION vector SET SCHEMA public."
+    )]
+    Hidden { schema: String },
+    #[error(
         "LOCUM_EMBEDDING_MODEL needs pgvector, and the user of DATABASE_URL may not add it: let a superuser execute CREATE \
          EXTENSION vector in this database."
     )]
@@ -53,6 +61,8 @@ async fn add_extension(pool: &PgPool) -> Result<(), Error> {
     let state = sqlx::query(
         "select current_setting('server_version_num')::int / 10000 as major,
             (select extversion from pg_extension where extname = 'vector') as added,
+            (select extnamespace::regnamespace::text from pg_extension
+                where extname = 'vector' and to_regtype('vector') is null) as hidden_in,
             (select default_version from pg_available_extensions where name = 'vector') as installed",
     )
     .fetch_one(pool)
@@ -61,13 +71,23 @@ async fn add_extension(pool: &PgPool) -> Result<(), Error> {
     let major: i32 = state.try_get("major").map_err(Error::Connect)?;
     let added: Option<String> = state.try_get("added").map_err(Error::Connect)?;
     let installed: Option<String> = state.try_get("installed").map_err(Error::Connect)?;
+    let hidden_in: Option<String> = state.try_get("hidden_in").map_err(Error::Connect)?;
+    if let Some(schema) = hidden_in {
+        return Err(VectorError::Hidden { schema }.into());
+    }
     if let Some(found) = added {
-        return if is_supported(&found) { Ok(()) } else { Err(VectorError::NotUpdated { found }.into()) };
+        advise(&found);
+        return match installed {
+            _ if is_supported(&found) => Ok(()),
+            Some(installed) if is_supported(&installed) => Err(VectorError::NotUpdated { found }.into()),
+            _ => Err(VectorError::TooOld { found, major }.into()),
+        };
     }
     let found = installed.ok_or(VectorError::Missing { major })?;
     if !is_supported(&found) {
         return Err(VectorError::TooOld { found, major }.into());
     }
+    advise(&found);
     match sqlx::query("create extension if not exists vector").execute(pool).await {
         Ok(_) => Ok(()),
         Err(sqlx::Error::Database(error)) => match error.code().as_deref() {
@@ -82,9 +102,21 @@ async fn add_extension(pool: &PgPool) -> Result<(), Error> {
 }
 
 fn is_supported(version: &str) -> bool {
+    numbers(version)[..2] >= OLDEST[..]
+}
+
+fn numbers(version: &str) -> [u32; 3] {
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
-    let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    (major, minor) >= OLDEST
+    [(); 3].map(|()| numbers.next().unwrap_or(0))
+}
+
+fn advise(version: &str) {
+    if is_supported(version) && numbers(version) < RECOMMENDED {
+        tracing::warn!(
+            version,
+            "this pgvector can write beyond a buffer while it makes an index (CVE-2026-3172): install 0.8.2 or newer"
+        );
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod reply;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use crate::config::{EmbeddingOptions, ModelOptions};
@@ -14,17 +15,27 @@ use crate::upstream::{ModelError, ModelErrorKind, Upstream};
 
 /// The first pause before a request is sent again; each further one doubles it, unless the server names one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Whoever asks for a longer pause is not waited for.
+/// The longest of those that double.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Texts that are stored can wait: a server may count what it takes by the minute, or be loading its model.
+const DOCUMENTS_PAUSE: Duration = Duration::from_secs(600);
 /// How long somebody who searches waits for the vectors of what is searched.
 const QUERY: Duration = Duration::from_secs(10);
-/// Times that they are asked for again.
+/// Times that they are asked for again, and the longest pause before that.
 const QUERY_RETRIES: u32 = 1;
+const QUERY_PAUSE: Duration = Duration::from_secs(2);
 /// Tokens of a text below which it is not cut any more: then its length is not what the server minds.
 const SHORTEST: usize = 16;
 
 /// A vector of a text.
 pub type Vector = Vec<f32>;
+
+/// How often a request is sent again, and the longest pause before that: who asks for a longer one is not waited for.
+#[derive(Clone, Copy)]
+struct Patience {
+    retries: u32,
+    longest: Duration,
+}
 
 /// An embedding model, and the server that has it.
 pub struct Embedder {
@@ -45,19 +56,14 @@ impl Embedder {
     /// What the options name; `None` where that is nothing. Fails only if the machine's TLS set-up does.
     pub fn new(options: &EmbeddingOptions, model: &ModelOptions) -> Result<Option<Self>, reqwest::Error> {
         let Some(name) = options.model() else { return Ok(None) };
+        let own_key = options.embedding_api_key.as_ref().filter(|key| !key.expose_secret().is_empty());
         // The key of the model server is for that server alone.
         let (url, key) = match &options.embedding_url {
-            Some(url) => (url, &options.embedding_api_key),
-            None => (
-                &model.model_url,
-                options
-                    .embedding_api_key
-                    .as_ref()
-                    .map_or(&model.model_api_key, |_| &options.embedding_api_key),
-            ),
+            Some(url) => (url, own_key),
+            None => (&model.model_url, own_key.or(model.model_api_key.as_ref())),
         };
         let upstream =
-            Upstream::new(url.clone(), key.clone(), model.model_connect_seconds, model.model_idle_seconds)?;
+            Upstream::new(url.clone(), key.cloned(), model.model_connect_seconds, model.model_idle_seconds)?;
         Ok(Some(Self {
             upstream,
             model: name.to_owned(),
@@ -76,45 +82,72 @@ impl Embedder {
 
     /// The vectors of texts that are stored, in their order: of one length, and finite.
     pub async fn documents(&self, texts: &[&str]) -> Result<Vec<Vector>, ModelError> {
-        self.embed(texts, self.retries).await
+        self.embed(texts, Patience { retries: self.retries, longest: DOCUMENTS_PAUSE }).await
     }
 
-    /// The vectors of texts that are searched for. Somebody waits, so that little is tried again.
+    /// The vectors of texts that are searched for; an empty one where a text says nothing. Somebody waits, so that
+    /// little is tried again.
     pub async fn queries(&self, texts: &[&str]) -> Result<Vec<Vector>, ModelError> {
-        let embedded = tokio::time::timeout(QUERY, self.embed(texts, QUERY_RETRIES)).await;
-        embedded.unwrap_or_else(|_| {
+        let asked: Vec<&str> = texts.iter().copied().filter(|text| !is_blank(text)).collect();
+        let patience = Patience { retries: QUERY_RETRIES, longest: QUERY_PAUSE };
+        let embedded = tokio::time::timeout(QUERY, self.embed(&asked, patience)).await;
+        let embedded = embedded.unwrap_or_else(|_| {
             let seconds = QUERY.as_secs();
             Err(ModelError::unavailable(format!("The model server did not answer within {seconds} seconds.")))
-        })
+        });
+        let mut embedded = embedded?.into_iter();
+        let vectors = texts.iter().map(|text| {
+            let vector = if is_blank(text) { None } else { embedded.next() };
+            // A vector without a direction is near to nothing.
+            vector.filter(|vector| vector.iter().any(|value| *value != 0.0)).unwrap_or_default()
+        });
+        Ok(vectors.collect())
     }
 
-    async fn embed(&self, texts: &[&str], retries: u32) -> Result<Vec<Vector>, ModelError> {
-        let longest = self.longest.load(Ordering::Relaxed);
-        let mut pieces = Vec::new();
-        let mut ends = Vec::with_capacity(texts.len());
-        for text in texts {
-            pieces.extend(cut(text, longest));
-            ends.push(pieces.len());
-        }
-        let mut vectors = Vec::with_capacity(pieces.len());
-        for batch in pieces.chunks(self.batch) {
-            vectors.extend(self.batch(batch, retries).await?);
+    async fn embed(&self, texts: &[&str], patience: Patience) -> Result<Vec<Vector>, ModelError> {
+        let mut vectors = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(self.batch) {
+            // What an earlier batch has shown of the model counts for this one.
+            let longest = self.longest.load(Ordering::Relaxed);
+            vectors.extend(self.cut_to(texts, longest, patience).await?);
         }
         if vectors.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
             return Err(reply::malformed());
         }
-        let mut start = 0;
-        let whole = ends.into_iter().map(|end| {
-            let whole = average(&pieces[start..end], &vectors[start..end]);
-            start = end;
-            whole
+        Ok(vectors)
+    }
+
+    /// The vectors of texts, of which the longer ones are cut.
+    async fn cut_to(
+        &self,
+        texts: &[&str],
+        longest: usize,
+        patience: Patience,
+    ) -> Result<Vec<Vector>, ModelError> {
+        let mut pieces = Vec::with_capacity(texts.len());
+        let mut parts = Vec::with_capacity(texts.len());
+        for text in texts {
+            let cut = cut(text, longest);
+            parts.push(cut.len());
+            pieces.extend(cut);
+        }
+        let mut vectors = Vec::with_capacity(pieces.len());
+        for batch in pieces.chunks(self.batch) {
+            vectors.extend(self.batch(batch, patience).await?);
+        }
+        let mut pieces = &pieces[..];
+        let mut vectors = vectors.into_iter();
+        let whole = parts.into_iter().map(|parts| {
+            let (of_text, rest) = pieces.split_at(parts);
+            pieces = rest;
+            average(of_text, vectors.by_ref().take(parts).collect())
         });
         Ok(whole.collect())
     }
 
     /// One request. What the server finds too much is halved: the texts, and at last the text.
-    async fn batch(&self, pieces: &[&str], retries: u32) -> Result<Vec<Vector>, ModelError> {
-        let error = match self.request(pieces, retries).await {
+    async fn batch(&self, pieces: &[&str], patience: Patience) -> Result<Vec<Vector>, ModelError> {
+        let error = match self.request(pieces, patience).await {
             Err(error) if error.kind == ModelErrorKind::ContextExceeded => error,
             Ok(vectors) => {
                 let longest = pieces.iter().max_by_key(|piece| piece.len());
@@ -125,15 +158,13 @@ impl Embedder {
         };
         if pieces.len() > 1 {
             let (first, second) = pieces.split_at(pieces.len() / 2);
-            let mut vectors = Box::pin(self.batch(first, retries)).await?;
-            vectors.extend(Box::pin(self.batch(second, retries)).await?);
+            let mut vectors = Box::pin(self.batch(first, patience)).await?;
+            vectors.extend(Box::pin(self.batch(second, patience)).await?);
             return Ok(vectors);
         }
         let [piece] = pieces else { return Err(error) };
         let tokens = tokens_of(piece);
-        if tokens <= SHORTEST {
-            return Err(error);
-        }
+        let Some(halves) = halves(piece, tokens) else { return Err(error) };
         let limit = (tokens - 1).max(self.taken.load(Ordering::Relaxed));
         if limit < self.longest.fetch_min(limit, Ordering::Relaxed) {
             tracing::info!(
@@ -141,12 +172,11 @@ impl Embedder {
                 "the embedding model takes texts of so many tokens; longer ones are cut"
             );
         }
-        let halves = cut(piece, tokens.div_ceil(2));
-        let vectors = Box::pin(self.batch(&halves, retries)).await?;
-        Ok(vec![average(&halves, &vectors)])
+        let vectors = Box::pin(self.batch(&halves, patience)).await?;
+        Ok(vec![average(&halves, vectors)])
     }
 
-    async fn request(&self, texts: &[&str], retries: u32) -> Result<Vec<Vector>, ModelError> {
+    async fn request(&self, texts: &[&str], patience: Patience) -> Result<Vec<Vector>, ModelError> {
         let mut body = json!({"model": self.model, "input": texts, "encoding_format": "float"});
         if let Some(dimensions) = self.dimensions {
             body["dimensions"] = dimensions.into();
@@ -164,13 +194,17 @@ impl Embedder {
                 Err(error) => error,
             };
             let pause = error.retry_after.unwrap_or((FIRST_PAUSE * 2_u32.pow(tried)).min(LONGEST_PAUSE));
-            if !error.is_transient() || tried >= retries || pause > LONGEST_PAUSE {
+            if !error.is_transient() || tried >= patience.retries || pause > patience.longest {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
             tried += 1;
         }
     }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
 }
 
 fn tokens_of(text: &str) -> usize {
@@ -197,18 +231,25 @@ fn cut(text: &str, longest: usize) -> Vec<&str> {
         pieces.push(rest);
     }
     // A server may refuse blanks.
-    pieces.retain(|piece| !piece.trim().is_empty());
+    pieces.retain(|piece| !is_blank(piece));
     if pieces.is_empty() { vec![text] } else { pieces }
 }
 
+/// A text of so many tokens in halves; nothing where that would not help.
+fn halves(text: &str, tokens: usize) -> Option<Vec<&str>> {
+    let halves = cut(text, tokens.div_ceil(2));
+    // Blanks stay as they are.
+    let are_shorter = halves.iter().all(|half| half.len() < text.len());
+    (tokens > SHORTEST && are_shorter).then_some(halves)
+}
+
 /// The mean of the vectors of a text's parts, by their lengths; of unit length where there are several.
-fn average(pieces: &[&str], vectors: &[Vector]) -> Vector {
-    let [first, others @ ..] = vectors else { return Vec::new() };
-    if others.is_empty() {
-        return first.clone();
+fn average(pieces: &[&str], mut vectors: Vec<Vector>) -> Vector {
+    if vectors.len() <= 1 {
+        return vectors.pop().unwrap_or_default();
     }
-    let mut sum = vec![0.0_f64; first.len()];
-    for (piece, vector) in pieces.iter().zip(vectors) {
+    let mut sum = vec![0.0_f64; vectors[0].len()];
+    for (piece, vector) in pieces.iter().zip(&vectors) {
         for (sum, value) in sum.iter_mut().zip(vector) {
             *sum += f64::from(*value) * piece.len() as f64;
         }
@@ -234,10 +275,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_halved_gets_shorter_each_time() {
+        let blank = " \n\t".repeat(2_000);
+        assert_eq!(halves(&blank, tokens_of(&blank)), None);
+        for text in ["word ".repeat(100), format!("word{blank}"), format!("{blank}word"), "😀".repeat(40)] {
+            let mut piece = text.as_str();
+            while let Some(halves) = halves(piece, tokens_of(piece)) {
+                assert!(halves[0].len() < piece.len());
+                piece = halves[0];
+            }
+        }
+        assert_eq!(halves("a b", 2), None);
+    }
+
+    #[test]
     fn parts_count_by_their_lengths() {
-        let mean = average(&["aaa", "b"], &[vec![1.0, 0.0], vec![0.0, 1.0]]);
+        let mean = average(&["aaa", "b"], vec![vec![1.0, 0.0], vec![0.0, 1.0]]);
         assert!((mean[0] / mean[1] - 3.0).abs() < 1e-5);
         assert!((mean.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-5);
-        assert_eq!(average(&["a"], &[vec![2.0]]), [2.0]);
+        assert_eq!(average(&["a"], vec![vec![2.0]]), [2.0]);
     }
 }

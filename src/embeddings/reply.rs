@@ -2,9 +2,10 @@
 
 use reqwest::Response;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Vector;
-use crate::upstream::{ModelError, Upstream, causes};
+use crate::upstream::{ModelError, Upstream, causes, within_reply};
 
 /// Bytes of a reply at most: 2,048 vectors of 4,096 numbers have some 100 million.
 const LONGEST: usize = 128 * 1024 * 1024;
@@ -20,10 +21,18 @@ struct Embedding {
     embedding: Vector,
 }
 
+/// Numbers of a vector at most: pgvector stores no more.
+const DIMENSIONS: usize = 16_000;
+
 /// Reads the vectors of `count` texts.
 pub async fn read(response: Response, upstream: &Upstream, count: usize) -> Result<Vec<Vector>, ModelError> {
     let body = tokio::time::timeout(upstream.idle(), body(response)).await;
-    parse(&body.map_err(|_| upstream.hung())??, count).ok_or_else(malformed)
+    let body = body.map_err(|_| upstream.hung())??;
+    parse(&body, count).ok_or_else(|| {
+        // Some servers say what is wrong with the status of a success.
+        let value: Option<Value> = serde_json::from_slice(&body).ok();
+        value.and_then(|value| within_reply(&value, &upstream.secrets())).unwrap_or_else(malformed)
+    })
 }
 
 async fn body(mut response: Response) -> Result<Vec<u8>, ModelError> {
@@ -51,10 +60,10 @@ fn parse(body: &[u8], count: usize) -> Option<Vec<Vector>> {
     }
     let vectors: Vec<Vector> = vectors.into_iter().collect::<Option<_>>()?;
     let dimensions = vectors.first()?.len();
-    let is_sound = |vector: &Vector| {
-        vector.len() == dimensions && dimensions > 0 && vector.iter().all(|value| value.is_finite())
-    };
-    vectors.iter().all(is_sound).then_some(vectors)
+    let is_sound =
+        |vector: &Vector| vector.len() == dimensions && vector.iter().all(|value| value.is_finite());
+    let is_sound = (1..=DIMENSIONS).contains(&dimensions) && vectors.iter().all(is_sound);
+    is_sound.then_some(vectors)
 }
 
 /// What came is not what was asked for.
@@ -91,5 +100,9 @@ mod tests {
         ] {
             assert_eq!(parse(body.as_bytes(), 2), None, "{body}");
         }
+        let long =
+            |dimensions: usize| format!(r#"{{"data": [{{"embedding": {:?}}}]}}"#, vec![1.0; dimensions]);
+        assert!(parse(long(DIMENSIONS).as_bytes(), 1).is_some());
+        assert_eq!(parse(long(DIMENSIONS + 1).as_bytes(), 1), None);
     }
 }

@@ -1,16 +1,19 @@
 //! Embedding the chunks of a file with the model of their store.
 
+use std::sync::Arc;
+
+use super::indexes::Indexes;
 use crate::embeddings::Embedder;
 use crate::error::Error;
 use crate::pool::PgPool;
-use crate::services::vector_stores::embeddings::{self, Embedded, Indexes};
+use crate::services::vector_stores::embeddings::{self, Embedded};
 use crate::services::vector_stores::queue::{Index, Leased};
 use crate::upstream::ModelError;
 
 /// An embedding model, and the indexes over what it makes.
 pub struct Embedding {
-    embedder: std::sync::Arc<Embedder>,
-    indexes: Indexes,
+    embedder: Arc<Embedder>,
+    indexes: Arc<Indexes>,
 }
 
 /// Why a file could not be embedded.
@@ -26,8 +29,8 @@ impl From<Error> for Failure {
 }
 
 impl Embedding {
-    pub fn new(embedder: std::sync::Arc<Embedder>) -> Self {
-        Self { embedder, indexes: Indexes::default() }
+    pub fn new(embedder: Arc<Embedder>, indexes: Arc<Indexes>) -> Self {
+        Self { embedder, indexes }
     }
 
     /// Adds the vectors of its chunks to an index. Nothing is added where the store has another model or none, or the model's
@@ -56,7 +59,7 @@ impl Embedding {
             );
             return Ok(());
         }
-        self.indexes.ensure(db, length).await;
+        self.indexes.ensure(db, length);
         index.embedded = Some(Embedded { dimensions, vectors });
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod chunks;
 mod embedding;
 mod index;
+mod indexes;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ use crate::services::vector_stores::Knock;
 use crate::services::vector_stores::queue::{self, Index, Leased};
 use crate::types::vector_store::{FileError, FileErrorCode};
 use embedding::Embedding;
+use indexes::Indexes;
 
 /// How often the queue is looked at when nobody knocks: how files of other nodes are found.
 const POLL: Duration = Duration::from_secs(1);
@@ -73,18 +75,20 @@ impl Ingestion {
         workers: usize,
         knock: Knock,
     ) -> Arc<Self> {
+        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let indexes = Indexes::new(stop.clone(), tracker.clone());
         let ingestion = Arc::new(Self {
             db,
             files: means.files,
             extractor: means.extractor,
-            embedding: means.embedder.map(Embedding::new),
+            embedding: means.embedder.map(|embedder| Embedding::new(embedder, indexes)),
             node: node.to_owned(),
             lease,
             room: Arc::new(Semaphore::new(workers)),
             knock,
             last: Mutex::default(),
-            stop: CancellationToken::new(),
-            tracker: TaskTracker::new(),
+            stop,
+            tracker,
         });
         if workers > 0 {
             ingestion.tracker.spawn(Arc::clone(&ingestion).work());
@@ -250,10 +254,11 @@ impl Ingestion {
             Ok(()) => Ok(Outcome::Indexed(Box::new(index))),
             Err(embedding::Failure::Database(error)) => Err(error),
             Err(embedding::Failure::Model(error)) => {
-                let message = format!("The text could not be embedded. {}", error.message);
                 if error.is_transient() && leased.attempt < queue::MAX_ATTEMPTS {
-                    return Err(Error::Internal(message));
+                    // What the model server says may repeat the text.
+                    return Err(Error::Internal(format!("the text could not be embedded: {:?}", error.kind)));
                 }
+                let message = format!("The text could not be embedded. {}", error.message);
                 Ok(Outcome::Unsearchable(server_error(message)))
             }
         }

@@ -270,6 +270,7 @@ fn is_context_error(body: &Value, message: &str) -> bool {
         "`inputs` must have less than",
         "maximum allowed batch size",
         "maximum input length",
+        "tokens per request",
     ];
     if CODES.contains(&word(body, "/error/code")) || CODES.contains(&word(body, "/error/type")) {
         return true;

@@ -68,65 +68,114 @@ pub struct Found {
 pub async fn search(context: &Context, project: &str, search: &Search) -> Result<Vec<Found>, Error> {
     let stores = stores(&context.db, project, &search.scope.vector_store_ids).await?;
     let (model, vectors) = embed(context, &stores, search).await.unzip();
+    let searched = searched(&context.db, stores, search).await?;
     let mut best: HashMap<i64, f64> = HashMap::new();
-    for store in &stores {
-        let named = search.scope.named.as_ref().filter(|named| named.vector_store_id == store.id);
-        let files = match (&search.filter, named) {
-            (None, None) => None,
-            (filter, named) => Some(passing(&context.db, store, filter.as_ref(), named).await?),
-        };
-        if files.as_ref().is_some_and(|files| files.numbers.is_empty()) {
-            continue;
-        }
-        for (nth, query) in search.queries.iter().enumerate() {
-            let vector = vectors.as_ref().and_then(|vectors| vectors.get(nth));
-            let vector = vector.filter(|vector| store.has_vectors(model, vector.len()));
-            let asked = Asked { query, vector, files: files.as_ref() };
-            for Candidate { number, score } in rank(context, store, &asked, search).await? {
-                if score >= search.score_threshold {
-                    let known = best.entry(number).or_insert(score);
-                    *known = known.max(score);
-                }
+    for (nth, query) in search.queries.iter().enumerate() {
+        let vector = vectors.as_ref().and_then(|vectors| vectors.get(nth));
+        let asked = Asked { query, model, vector };
+        for Candidate { number, score } in rank(context, &searched, &asked, search).await? {
+            if score >= search.score_threshold {
+                let known = best.entry(number).or_insert(score);
+                *known = known.max(score);
             }
         }
     }
-    let mut best: Vec<(i64, f64)> = best.into_iter().collect();
-    best.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    best.truncate(search.limit);
-    read(&context.db, &best).await
+    let candidates = best.into_iter().map(|(number, score)| Candidate { number, score }).collect();
+    read(&context.db, &sorted(candidates, search.limit)).await
 }
 
-/// What is looked for in one store.
+/// A store that is searched.
+struct Searched {
+    store: Store,
+    /// These files alone.
+    files: Option<Passing>,
+}
+
+/// What of the stores is meant.
+async fn searched(db: &PgPool, stores: Vec<Store>, search: &Search) -> Result<Vec<Searched>, Error> {
+    let mut searched = Vec::with_capacity(stores.len());
+    for store in stores {
+        let named = search.scope.named.as_ref().filter(|named| named.vector_store_id == store.id);
+        let files = match (&search.filter, named) {
+            (None, None) => None,
+            (filter, named) => Some(passing(db, &store, filter.as_ref(), named).await?),
+        };
+        if files.as_ref().is_none_or(|files| !files.numbers.is_empty()) {
+            searched.push(Searched { store, files });
+        }
+    }
+    Ok(searched)
+}
+
+/// What is looked for.
 struct Asked<'a> {
     query: &'a str,
+    /// Its vector, and the model that made it.
+    model: Option<&'a str>,
     vector: Option<&'a Vector>,
-    /// In these files alone.
-    files: Option<&'a Passing>,
 }
 
-/// The best chunks of one store for one query, best first: by words, by meaning, or by both.
+/// The best chunks of all stores for one query, best first: by words, by meaning, or by both. There is one ranking by each, over
+/// all stores; those that have no vectors of this model are in the one by words alone.
 async fn rank(
     context: &Context,
-    store: &Store,
+    searched: &[Searched],
     asked: &Asked<'_>,
     search: &Search,
 ) -> Result<Vec<Candidate>, Error> {
     let db = &context.db;
-    let files = asked.files.map(|files| files.numbers.as_slice());
-    let Some(vector) = asked.vector else {
-        return candidates::rank(db, store, asked.query, files, search.limit).await;
+    let (embedded, others): (Vec<&Searched>, Vec<&Searched>) = searched.iter().partition(|searched| {
+        asked.vector.is_some_and(|vector| searched.store.has_vectors(asked.model, vector.len()))
+    });
+    let Some(vector) = asked.vector.filter(|_| !embedded.is_empty()) else {
+        return by_words(db, &others, asked.query, search.limit).await;
     };
-    let each = search.limit.max(FUSED);
-    let chunks = asked.files.map_or(store.chunks, |files| files.chunks);
-    let scope = vectors::Scope { store, files, chunks };
     if search.weights.text_weight <= 0.0 {
-        return vectors::nearest(db, &scope, vector, search.limit).await;
+        let mut found = by_meaning(db, &embedded, vector, search.limit).await?;
+        found.extend(by_words(db, &others, asked.query, search.limit).await?);
+        return Ok(sorted(found, search.limit));
     }
-    let (words, meaning) = tokio::try_join!(
-        candidates::rank(db, store, asked.query, files, each),
-        vectors::nearest(db, &scope, vector, each),
-    )?;
+    let each = search.limit.max(FUSED);
+    let all: Vec<&Searched> = searched.iter().collect();
+    let (words, meaning) =
+        tokio::try_join!(by_words(db, &all, asked.query, each), by_meaning(db, &embedded, vector, each))?;
     Ok(fusion::fuse(&words, &meaning, search.weights))
+}
+
+async fn by_words(
+    db: &PgPool,
+    searched: &[&Searched],
+    query: &str,
+    limit: usize,
+) -> Result<Vec<Candidate>, Error> {
+    let mut found = Vec::new();
+    for Searched { store, files } in searched {
+        let files = files.as_ref().map(|files| files.numbers.as_slice());
+        found.extend(candidates::rank(db, store, query, files, limit).await?);
+    }
+    Ok(sorted(found, limit))
+}
+
+async fn by_meaning(
+    db: &PgPool,
+    searched: &[&Searched],
+    vector: &Vector,
+    limit: usize,
+) -> Result<Vec<Candidate>, Error> {
+    let mut found = Vec::new();
+    for Searched { store, files } in searched {
+        let chunks = files.as_ref().map_or(store.chunks, |files| files.chunks);
+        let files = files.as_ref().map(|files| files.numbers.as_slice());
+        found.extend(vectors::nearest(db, &vectors::Scope { store, files, chunks }, vector, limit).await?);
+    }
+    Ok(sorted(found, limit))
+}
+
+/// The best, best first.
+fn sorted(mut candidates: Vec<Candidate>, limit: usize) -> Vec<Candidate> {
+    candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.number.cmp(&b.number)));
+    candidates.truncate(limit);
+    candidates
 }
 
 /// The vectors of the queries, where a store is embedded by the model of this server. Where the model does not answer, words
@@ -146,7 +195,7 @@ async fn embed<'a>(
     match embedder.queries(&queries).await {
         Ok(vectors) => Some((model, vectors)),
         Err(error) => {
-            tracing::warn!(reason = error.message, "a search has no vectors, and finds by words alone");
+            tracing::warn!(reason = ?error.kind, "a search has no vectors, and finds by words alone");
             None
         }
     }
@@ -241,11 +290,11 @@ async fn passing(
 }
 
 /// Reads chunks that were chosen, in their order. What was deleted meanwhile is left out.
-async fn read(db: &PgPool, chosen: &[(i64, f64)]) -> Result<Vec<Found>, Error> {
+async fn read(db: &PgPool, chosen: &[Candidate]) -> Result<Vec<Found>, Error> {
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
-    let numbers: Vec<i64> = chosen.iter().map(|(number, _)| *number).collect();
+    let numbers: Vec<i64> = chosen.iter().map(|chosen| chosen.number).collect();
     let rows = sqlx::query!(
         r#"select c.number, c.content, f.file_id, f.attributes as "attributes: Json<Attributes>", files.filename
          from vector_store_chunks c
@@ -269,7 +318,8 @@ async fn read(db: &PgPool, chosen: &[(i64, f64)]) -> Result<Vec<Found>, Error> {
             (row.number, found)
         })
         .collect();
-    let found =
-        chosen.iter().filter_map(|(number, score)| Some(Found { score: *score, ..rows.remove(number)? }));
+    let found = chosen
+        .iter()
+        .filter_map(|chosen| Some(Found { score: chosen.score, ..rows.remove(&chosen.number)? }));
     Ok(found.collect())
 }

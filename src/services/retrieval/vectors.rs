@@ -7,7 +7,7 @@ use super::candidates::{Candidate, Store};
 use crate::error::Error;
 use crate::pool::PgPool;
 use crate::services::begin;
-use crate::services::vector_stores::embeddings::{indexed_as, literal};
+use crate::services::vector_stores::embeddings::{index_name, indexed_as, literal};
 
 /// All vectors of a store are compared where there are so many at most.
 const FEW: f64 = 5_000.0;
@@ -34,32 +34,48 @@ pub async fn nearest(
     query: &[f32],
     limit: usize,
 ) -> Result<Vec<Candidate>, Error> {
-    let rows = match indexed_as(query.len()) {
-        Some((shape, _)) if is_large(db, scope, limit).await? => {
-            by_index(db, scope, query, &shape, limit).await?
+    if let Some((shape, _)) = indexed_as(query.len())
+        && is_large(db, scope, query.len(), limit).await?
+    {
+        let found = candidates(by_index(db, scope, query, &shape, limit).await?)?;
+        // An index is read only so far: other stores and files may have had the nearest.
+        if found.len() >= limit.min(usize::try_from(scope.chunks).unwrap_or(limit)) {
+            return Ok(found);
         }
-        _ => by_all(db, scope, query, limit).await?,
-    };
-    let candidates = rows.iter().map(|row| {
-        let distance: f64 = row.try_get("distance")?;
-        Ok(Candidate { number: row.try_get("chunk")?, score: (1.0 - distance).clamp(0.0, 1.0) })
-    });
-    candidates.collect()
+    }
+    candidates(by_all(db, scope, query, limit).await?)
 }
 
-/// Whether comparing all is dearer than the index, which yields the chunks of other stores and files too, in proportion.
-async fn is_large(db: &PgPool, scope: &Scope<'_>, limit: usize) -> Result<bool, Error> {
+/// Nearest first. What has no direction is near to nothing: its distance is no number.
+fn candidates(rows: Vec<PgRow>) -> Result<Vec<Candidate>, Error> {
+    let mut candidates = Vec::with_capacity(rows.len());
+    for row in rows {
+        let distance: f64 = row.try_get("distance")?;
+        if distance.is_finite() {
+            let score = (1.0 - distance).clamp(0.0, 1.0);
+            candidates.push(Candidate { number: row.try_get("chunk")?, score });
+        }
+    }
+    candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.number.cmp(&b.number)));
+    Ok(candidates)
+}
+
+/// Whether there is an index, and comparing all is dearer than reading it: it yields the chunks of other stores and files
+/// too, in proportion.
+async fn is_large(db: &PgPool, scope: &Scope<'_>, dimensions: usize, limit: usize) -> Result<bool, Error> {
     let chunks = scope.chunks.max(1) as f64;
     if chunks <= FEW {
         return Ok(false);
     }
     let all = sqlx::query_scalar!(
-        r#"select reltuples::float8 as "all!" from pg_class where oid = to_regclass('vector_store_embeddings')"#
+        r#"select vectors.reltuples::float8 as "all!" from pg_class vectors, pg_index i
+         where vectors.oid = to_regclass('vector_store_embeddings') and i.indexrelid = to_regclass($1) and i.indisvalid"#,
+        index_name(dimensions),
     )
     .fetch_optional(db)
     .await?;
-    let all = all.unwrap_or(0.0).max(chunks);
-    Ok(chunks > limit as f64 * (all / chunks) * INDEX_COST)
+    let Some(all) = all else { return Ok(false) };
+    Ok(chunks > limit as f64 * (all.max(chunks) / chunks) * INDEX_COST)
 }
 
 async fn by_all(db: &PgPool, scope: &Scope<'_>, query: &[f32], limit: usize) -> Result<Vec<PgRow>, Error> {
@@ -81,6 +97,7 @@ async fn by_all(db: &PgPool, scope: &Scope<'_>, query: &[f32], limit: usize) -> 
     Ok(rows)
 }
 
+/// In about the order of nearness.
 async fn by_index(
     db: &PgPool,
     scope: &Scope<'_>,
@@ -92,14 +109,11 @@ async fn by_index(
     // The dimensions stand in the text, for PostgreSQL proves with them that the partial index serves. With a zero
     // added, the index over stores is none.
     let statement = format!(
-        "with nearest as materialized (
-            select e.chunk, (e.embedding::{shape} <=> $2::text::{shape})::float8 as distance
-            from vector_store_embeddings e
-            where e.dimensions = {dimensions} and e.store + 0 = $1 and ($3::bigint[] is null or e.file = any ($3))
-                and (select not f.gone from vector_store_files f where f.number = e.file)
-            order by e.embedding::{shape} <=> $2::text::{shape} limit $4
-         )
-         select chunk, distance from nearest order by distance, chunk"
+        "select e.chunk, (e.embedding::{shape} <=> $2::text::{shape})::float8 as distance
+         from vector_store_embeddings e
+         where e.dimensions = {dimensions} and e.store + 0 = $1 and ($3::bigint[] is null or e.file = any ($3))
+            and (select not f.gone from vector_store_files f where f.number = e.file)
+         order by e.embedding::{shape} <=> $2::text::{shape} limit $4"
     );
     let mut tx = begin(db).await?;
     tx.execute(SETTINGS).await?;

@@ -1,9 +1,6 @@
 //! Vectors of chunks, in the table that is there where the database has pgvector; statements over it are not checked
 //! when this is compiled. Whoever has an embedding model has made sure that it is there.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 
 use crate::error::Error;
@@ -30,15 +27,16 @@ pub struct Remembered {
     pub dimensions: Option<i32>,
 }
 
-/// The model of a store, which is `model` where the store had none and nothing is in it yet.
+/// The model of a store, which is `model` where nothing is in it yet and nothing was embedded for it: a name with a typing
+/// error binds no store.
 pub async fn remember(db: &PgPool, store: i64, model: &str) -> Result<Remembered, Error> {
     let known = remembered(db, store).await?;
-    if known.model.is_some() {
+    if known.model.as_deref() == Some(model) || known.dimensions.is_some() {
         return Ok(known);
     }
     sqlx::query!(
         "update vector_stores s set embedding_model = $2
-         where s.number = $1 and s.embedding_model is null and not exists (
+         where s.number = $1 and s.dimensions is null and not exists (
             select 1 from vector_store_files f where f.store_id = s.id and f.chunks > 0 and not f.gone)",
         store,
         model,
@@ -127,52 +125,42 @@ pub fn indexed_as(dimensions: usize) -> Option<(String, &'static str)> {
     (dimensions <= INDEXED_HALVED).then(|| (format!("halfvec({dimensions})"), "halfvec_cosine_ops"))
 }
 
-/// The indexes that this process knows to be there.
-#[derive(Default)]
-pub struct Indexes(Mutex<HashSet<usize>>);
-
-impl Indexes {
-    /// Sees to it that vectors of so many dimensions have an index. Search does without where that fails, and is slower
-    /// in large stores.
-    pub async fn ensure(&self, db: &PgPool, dimensions: usize) {
-        let Some((shape, class)) = indexed_as(dimensions) else { return };
-        if !self.known().insert(dimensions) {
-            return;
-        }
-        if let Err(error) = create(db, dimensions, &shape, class).await {
-            tracing::warn!(%error, dimensions, "the index of vectors could not be made; trying again later");
-            self.known().remove(&dimensions);
-        }
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashSet<usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What the index of vectors of so many dimensions is called.
+pub fn index_name(dimensions: usize) -> String {
+    format!("vector_store_embeddings_{dimensions}")
 }
 
-/// Makes an index while the table stays in use. One whose making was broken off is made anew.
-async fn create(db: &PgPool, dimensions: usize, shape: &str, class: &str) -> Result<(), Error> {
-    let name = format!("vector_store_embeddings_{dimensions}");
-    let is_valid =
-        sqlx::query_scalar!("select indisvalid from pg_index where indexrelid = to_regclass($1)", name)
-            .fetch_optional(db)
-            .await?;
-    if is_valid == Some(true) {
-        return Ok(());
-    }
-    // Without a transaction; another node may be making it, and then this waits for nothing.
-    if is_valid == Some(false) {
-        if is_being_made(db).await? {
-            return Ok(());
+/// Makes an index while the table stays in use, and says whether it is there. One whose making was broken off is made anew.
+/// Where another node makes it, this waits for nothing. Search does without where it fails, and is slower in large stores.
+pub async fn ensure_index(db: &PgPool, dimensions: usize) -> Result<bool, Error> {
+    let Some((shape, class)) = indexed_as(dimensions) else { return Ok(true) };
+    let name = index_name(dimensions);
+    // Asked first: what is being made is not valid yet.
+    let is_made = is_being_made(db).await?;
+    match is_valid(db, &name).await? {
+        Some(true) => return Ok(true),
+        _ if is_made => return Ok(false),
+        // None of these statements may stand in a transaction.
+        Some(false) => {
+            sqlx::query(AssertSqlSafe(format!("drop index concurrently if exists {name}")))
+                .execute(db)
+                .await?;
         }
-        sqlx::query(AssertSqlSafe(format!("drop index concurrently if exists {name}"))).execute(db).await?;
+        None => {}
     }
     let statement = format!(
         "create index concurrently if not exists {name} on vector_store_embeddings
          using hnsw ((embedding::{shape}) {class}) where dimensions = {dimensions}"
     );
     sqlx::query(AssertSqlSafe(statement)).execute(db).await?;
-    Ok(())
+    Ok(is_valid(db, &name).await? == Some(true))
+}
+
+/// Whether an index that is there is whole.
+async fn is_valid(db: &PgPool, name: &str) -> Result<Option<bool>, Error> {
+    let valid =
+        sqlx::query_scalar!("select indisvalid from pg_index where indexrelid = to_regclass($1)", name);
+    Ok(valid.fetch_optional(db).await?)
 }
 
 /// Whether any session makes an index of the vectors now.

@@ -17,6 +17,15 @@ const MANY: &str = "
     select number, store, file, 8, array(select sin(place * axis * axis + store) from generate_series(1, 8) as axis)::vector
     from made";
 
+/// Waits until the index is there and whole.
+async fn wait_for_index(app: &TestApp) {
+    let whole = "select exists (select 1 from pg_index where indexrelid = to_regclass('vector_store_embeddings_8') and indisvalid)";
+    until("the index is there", async || {
+        sqlx::query_scalar::<_, bool>(whole).fetch_one(app.db().await).await.expect("the catalogue is read")
+    })
+    .await;
+}
+
 /// The nearest to the first axis, which is that of cars, when all are compared.
 const NEAREST: &str = "
     select c.content from vector_store_embeddings e join vector_store_chunks c on c.number = e.chunk
@@ -29,6 +38,7 @@ async fn a_large_store_is_searched_by_its_index() {
     let client = app.v2();
     let store = client.store_of(&[("first.txt", "car")]).await;
     client.store_of(&[("second.txt", "car")]).await;
+    wait_for_index(&app).await;
     let db = app.db().await;
     let scans = || async {
         sqlx::query_scalar::<_, i64>(
@@ -46,26 +56,27 @@ async fn a_large_store_is_searched_by_its_index() {
     assert!(definition.contains("hnsw") && definition.contains("dimensions = 8"), "{definition}");
     sqlx::query(MANY).execute(db).await.expect("chunks are made");
     sqlx::raw_sql("analyze vector_store_embeddings").execute(db).await.expect("statistics are taken");
-    let body = json!({"query": "car", "max_num_results": 20,
-        "ranking_options": {"hybrid_search": {"embedding_weight": 1, "text_weight": 0}}});
-    let page = client.post(&format!("/vector_stores/{}/search", id(&store)), body).await.ok();
-    let results = page["data"].as_array().expect("results").iter();
-    let found: Vec<&str> =
-        results.map(|result| result["content"][0]["text"].as_str().expect("a text")).collect();
+    let search = async |text_weight: f64| {
+        let body = json!({"query": "car", "max_num_results": 20,
+            "ranking_options": {"hybrid_search": {"embedding_weight": 1, "text_weight": text_weight}}});
+        let page = client.post(&format!("/vector_stores/{}/search", id(&store)), body).await.ok();
+        assert!(page["data"].as_array().unwrap().iter().all(|result| result["filename"] == "first.txt"));
+        let results = page["data"].as_array().expect("results").iter();
+        results
+            .map(|result| result["content"][0]["text"].as_str().expect("a text").to_owned())
+            .collect::<Vec<_>>()
+    };
+    let found = search(0.0).await;
     let nearest: Vec<String> = sqlx::query_scalar(NEAREST).fetch_all(db).await.expect("all are compared");
-    assert_eq!((found.len(), found[0]), (20, "car"));
+    assert_eq!((found.len(), found[0].as_str()), (20, "car"));
     // The index is one of approximation.
-    let right = nearest.iter().filter(|text| found.contains(&text.as_str())).count();
+    let right = nearest.iter().filter(|text| found.contains(text)).count();
     assert!(right >= 18, "{right} of 20: {found:?} in place of {nearest:?}");
-    assert!(page["data"].as_array().unwrap().iter().all(|result| result["filename"] == "first.txt"));
+    // Each place counts where both rankings are fused.
+    assert_eq!(search(1e-9).await, found);
     sqlx::raw_sql("select pg_stat_clear_snapshot()").execute(db).await.expect("the statistics are renewed");
-    let mut looks = 0;
-    while scans().await == 0 {
-        // The server's connection reports what it did a moment later.
-        assert!(looks < 300, "the index was not used");
-        looks += 1;
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    // The server's connection reports what it did a moment later.
+    until("the index was used", async || scans().await > 0).await;
     app.stop().await;
 }
 
@@ -74,18 +85,13 @@ async fn an_index_whose_making_was_broken_off_is_made_anew() {
     let (database, embeddings) = (database(), Embeddings::start().await);
     let app = builder(&database, &embeddings).start().await;
     app.v2().store_of(THINGS).await;
+    wait_for_index(&app).await;
     let spoil =
         "update pg_index set indisvalid = false where indexrelid = 'vector_store_embeddings_8'::regclass";
     sqlx::raw_sql(spoil).execute(app.db().await).await.expect("the index is spoilt");
     app.stop().await;
     let app = builder(&database, &embeddings).start().await;
     app.v2().store_of(&THINGS[..1]).await;
-    let is_valid: bool = sqlx::query_scalar(
-        "select indisvalid from pg_index where indexrelid = 'vector_store_embeddings_8'::regclass",
-    )
-    .fetch_one(app.db().await)
-    .await
-    .expect("the index is there");
-    assert!(is_valid);
+    wait_for_index(&app).await;
     app.stop().await;
 }

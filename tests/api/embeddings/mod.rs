@@ -48,6 +48,17 @@ fn database() -> Arc<TestDatabase> {
     Arc::new(TestDatabase::create_in(Cluster::Vector))
 }
 
+/// Waits for what no event tells.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..1_000 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("not in time: {what}");
+}
+
 impl Client {
     /// The names of the files that a search finds, best first, and their scores.
     async fn ranked(&self, store: &Value, body: Value) -> Vec<(String, f64)> {

@@ -67,6 +67,13 @@ async fn the_key_of_the_model_server_is_for_that_server_alone() {
     app.v2().store_of(&THINGS[..1]).await;
     assert_eq!(embeddings.authorizations().pop().flatten().as_deref(), Some("Bearer sk-of-the-model-server"));
     app.stop().await;
+    // An empty key is none.
+    let same = plain(TestApp::builder().database(&database()).argument("--embedding-model", MODEL));
+    let same = same.argument("--embedding-api-key", "");
+    let app = same.argument("--model-url", embeddings.url()).start().await;
+    app.v2().store_of(&THINGS[..1]).await;
+    assert_eq!(embeddings.authorizations().pop().flatten().as_deref(), Some("Bearer sk-of-the-model-server"));
+    app.stop().await;
 }
 
 #[tokio::test]
@@ -135,6 +142,15 @@ async fn a_file_that_cannot_be_embedded_fails_with_the_reason() {
             "The model server's reply is not that of embeddings.",
             12,
         ),
+        (
+            Failure {
+                status: 200,
+                retry_after: None,
+                body: json!({"error": {"message": "no such model", "code": 404}}),
+            },
+            "The model server failed: no such model",
+            1,
+        ),
     ] {
         let embeddings = Embeddings::start().await;
         embeddings.fail_always(Some(failure));
@@ -165,5 +181,10 @@ async fn a_search_without_the_model_finds_by_words() {
     embeddings.fail_always(Some(Failure::of(500, "gone")));
     assert_eq!(client.best(&store, "stove").await.as_deref(), Some("kitchen.txt"));
     assert_eq!(client.best(&store, "car").await, None);
+    // Whoever searches does not wait for long.
+    let asked = embeddings.requests().len();
+    embeddings.fail_always(Some(Failure { retry_after: Some("30"), ..Failure::of(429, "slow down") }));
+    assert_eq!(client.best(&store, "stove").await.as_deref(), Some("kitchen.txt"));
+    assert_eq!(embeddings.requests().len(), asked + 1);
     app.stop().await;
 }

@@ -126,6 +126,20 @@ async fn what_was_taken_out_is_found_no_more_and_its_vectors_go() {
 }
 
 #[tokio::test]
+async fn a_query_that_says_nothing_is_not_embedded() {
+    let (app, embeddings) = start().await;
+    let client = app.v2();
+    let store = client.store_of(THINGS).await;
+    let asked = embeddings.requests().len();
+    assert!(client.ranked(&store, json!({"query": " \n\t ".repeat(500)})).await.is_empty());
+    assert_eq!(embeddings.requests().len(), asked);
+    let ranked = client.ranked(&store, json!({"query": [" ", "car"]})).await;
+    assert_eq!(ranked[0].0, "garage.txt", "{ranked:?}");
+    assert_eq!(Embeddings::texts(&embeddings.requests()[asked]), ["car"]);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn another_project_finds_nothing() {
     let (app, embeddings) = start().await;
     let store = app.v2().store_of(THINGS).await;

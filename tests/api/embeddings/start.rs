@@ -56,6 +56,21 @@ async fn a_user_who_may_not_add_the_extension_is_told_who_may() {
 }
 
 #[tokio::test]
+async fn an_extension_in_a_schema_that_is_not_looked_into_is_named() {
+    let database = database();
+    let pool = database.pool().await;
+    sqlx::raw_sql("create schema elsewhere; create extension vector schema elsewhere")
+        .execute(&pool)
+        .await
+        .expect("the extension is added");
+    let said = binary::failure(&["serve"], &settings(&database.url()));
+    assert!(said.contains("in the schema elsewhere"), "{said}");
+    sqlx::raw_sql("alter extension vector set schema public").execute(&pool).await.expect("it can be moved");
+    Server::start(&settings(&database.url())).stop();
+    pool.close().await;
+}
+
+#[tokio::test]
 async fn several_nodes_start_at_once_on_a_new_database() {
     let (database, embeddings) = (database(), Embeddings::start().await);
     let start = || builder(&database, &embeddings).start();

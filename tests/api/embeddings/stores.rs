@@ -111,12 +111,54 @@ async fn a_store_that_lives_again_has_the_model_of_the_day() {
     let file = client.upload("other.txt", "assistants", "Other").await;
     client.delete(&format!("/files/{}", id(&file))).await.ok();
     let held = "select count(*) from vector_store_embeddings";
-    while sqlx::query_scalar::<_, i64>(held).fetch_one(app.db().await).await.unwrap() > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    until("the store is emptied", async || {
+        sqlx::query_scalar::<_, i64>(held).fetch_one(app.db().await).await.unwrap() == 0
+    })
+    .await;
     let path = format!("/vector_stores/{}", id(&store));
     let revived = client.post(&path, json!({"expires_after": null})).await.ok();
     client.wait_for_store(&revived).await;
     assert_eq!(client.best(&store, "car").await.as_deref(), Some("garage.txt"));
     app.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_there_binds_no_store() {
+    let (database, embeddings) = (database(), Embeddings::start().await);
+    embeddings.fail_always(Some(Failure::of(404, "no such model")));
+    let app = builder_of(&database, &embeddings, "embeder").start().await;
+    let store = app.v2().store_of(&THINGS[..1]).await;
+    assert_eq!(store["file_counts"]["failed"], 1, "{store}");
+    app.stop().await;
+
+    embeddings.fail_always(None);
+    let app = builder(&database, &embeddings).start().await;
+    let client = app.v2();
+    client.add(&store, THINGS[1].0, THINGS[1].1).await;
+    assert_eq!(client.best(&store, "dog").await.as_deref(), Some("kennel.txt"));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn several_stores_are_ranked_together() {
+    let (app, _embeddings) = start().await;
+    let client = app.v2();
+    let cars = client
+        .store_of(&[("garage.txt", "The automobile stands there."), ("road.txt", "A vehicle with a motor.")])
+        .await;
+    let dogs = client.store_of(&[("kennel.txt", "A puppy sleeps.")]).await;
+    let resources = |store: &Value| json!({"file_search": {"vector_store_ids": [id(store)]}});
+    let fields = json!({"tools": [{"type": "file_search"}], "tool_resources": resources(&cars)});
+    let scene = Scene::with(app, client, fields).await;
+    let thread = format!("/threads/{}", id(&scene.thread));
+    scene.client.post(&thread, json!({"tool_resources": resources(&dogs)})).await.ok();
+    scene.model().script(Reply::call("file_search", r#"{"queries": ["car"]}"#));
+    scene.run(json!({}), "completed").await;
+    let request = scene.model().requests().pop().expect("the model was asked");
+    let told =
+        request["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap().to_owned();
+    let place = |name: &str| told.find(&format!("†{name}】\n")).unwrap_or_else(|| panic!("{name}: {told}"));
+    assert!(place("road.txt") < place("kennel.txt"), "{told}");
+    assert!(place("garage.txt") < place("kennel.txt"), "{told}");
+    scene.app.stop().await;
 }
