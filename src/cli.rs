@@ -11,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{self, App};
 use crate::config::{self, Config, DatabaseOptions};
 use crate::database::{self, Database, Purpose};
-use crate::extraction;
 use crate::services::keys;
+use crate::{extraction, sandbox};
 
 /// A self-hosted server for the OpenAI Assistants API.
 #[derive(Debug, Parser)]
@@ -34,6 +34,9 @@ pub enum Command {
     /// Read one file for a running server, which starts this by itself.
     #[command(hide = true)]
     Extract(extraction::child::Arguments),
+    /// Confine this process and become another program. A running server starts this by itself.
+    #[command(hide = true)]
+    Sandbox(sandbox::child::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,7 +121,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Keys(KeysCommand::List(options)) => list_keys(&options).await,
         Command::Keys(KeysCommand::Revoke(arguments)) => revoke_key(&arguments).await,
         // Main runs it, before there is a thread.
-        Command::Extract(_) => Ok(()),
+        Command::Extract(_) | Command::Sandbox(_) => Ok(()),
     }
 }
 

@@ -47,6 +47,8 @@ pub mod pool;
 pub mod postgres;
 /// HTTP, a file per resource.
 pub mod routes;
+/// Isolation of code that a model wrote.
+pub mod sandbox;
 /// HTTP connections.
 pub mod server;
 /// Rules and SQL, a file per resource.

@@ -34,6 +34,7 @@ mod resuming;
 mod robustness;
 mod run_steps;
 mod runs;
+mod sandbox;
 mod sdk;
 mod statements;
 mod streaming;

@@ -1,0 +1,176 @@
+//! What the kernel does not bound for all processes of a sandbox together: memory, and files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::command::memory_file_systems;
+use super::process::{Ended, Handle};
+
+const PAUSE: Duration = Duration::from_millis(100);
+/// Files, folders and links of a session.
+const ENTRIES: u64 = 20_000;
+/// A look at files may take this share of the time: one in so many parts.
+const SHARE: u32 = 10;
+
+/// Bytes.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub memory: u64,
+    pub disk: u64,
+}
+
+/// Looks at a sandbox until it takes too much, and kills it then. A folder on disk is looked at; without one, the file systems
+/// of its own are.
+pub async fn watch(handle: Arc<Handle>, limits: Limits, folder: Option<PathBuf>) {
+    let mut ticks = interval(PAUSE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let began = Instant::now();
+        let (watched, folder) = (Arc::clone(&handle), folder.clone());
+        let looked = tokio::task::spawn_blocking(move || look(&watched, limits, folder.as_deref())).await;
+        if let Ok(Some(ended)) = looked {
+            tracing::info!(?ended, "a Python session took too much and is ended");
+            // The first word counts.
+            let _ = handle.verdict.set(ended);
+            handle.kill();
+            return;
+        }
+        sleep(began.elapsed() * SHARE).await;
+    }
+}
+
+fn look(handle: &Handle, limits: Limits, folder: Option<&Path>) -> Option<Ended> {
+    let processes = below(handle.pid);
+    // What a process shares with those that it has forked is counted for each; the exact count is dear.
+    let total = |count: fn(Pid) -> u64| processes.iter().map(|process| count(*process)).sum::<u64>();
+    if total(memory) > limits.memory && total(share) > limits.memory {
+        return Some(Ended::Memory);
+    }
+    let entries = match folder {
+        Some(folder) => {
+            let mut taken = Taken::default();
+            taken.add(folder, limits);
+            if taken.bytes > limits.disk {
+                return Some(Ended::Disk);
+            }
+            taken.entries
+        }
+        // Their bytes are bounded, their number is not. The last process is Python.
+        None => processes.last().map_or(0, |process| entries_seen_by(*process, limits.disk)),
+    };
+    (entries > ENTRIES).then_some(Ended::Disk)
+}
+
+/// A process and all below it, itself first.
+fn below(pid: Pid) -> Vec<Pid> {
+    let mut processes = vec![pid];
+    let mut next = 0;
+    while let Some(process) = processes.get(next) {
+        let found = children(*process);
+        processes.extend(found);
+        next += 1;
+    }
+    processes
+}
+
+/// The children of all threads of a process.
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let folder = format!("/proc/{}/task", pid.as_raw_nonzero());
+    let Ok(threads) = fs::read_dir(folder) else { return Vec::new() };
+    let mut children = Vec::new();
+    for thread in threads.flatten() {
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(list) => children.extend(list.split_whitespace().filter_map(number)),
+            // The kernel does not list them, or the thread is gone.
+            Err(_) if thread.path().exists() => return all_children(pid),
+            Err(_) => {}
+        }
+    }
+    children
+}
+
+/// The same by looking at all processes.
+fn all_children(pid: Pid) -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let processes = processes.flatten().filter_map(|process| number(process.file_name().to_str()?));
+    processes.filter(|process| parent(*process) == Some(pid)).collect()
+}
+
+fn number(text: &str) -> Option<Pid> {
+    Pid::from_raw(text.parse().ok()?)
+}
+
+/// Who has started a process, or took it over.
+pub fn parent(pid: Pid) -> Option<Pid> {
+    let status = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // Its name stands in parentheses and may hold anything.
+    let (_, after) = status.rsplit_once(')')?;
+    number(after.split_whitespace().nth(1)?)
+}
+
+/// Bytes that a process has for itself, or shares with its children.
+fn memory(pid: Pid) -> u64 {
+    lines_of(pid, "status", &["RssAnon:", "RssShmem:"]).unwrap_or(0)
+}
+
+/// The same, of what is shared its share. Where the kernel does not say, all of it.
+fn share(pid: Pid) -> u64 {
+    lines_of(pid, "smaps_rollup", &["Pss_Anon:", "Pss_Shmem:"]).unwrap_or_else(|| memory(pid))
+}
+
+/// The sum in bytes of lines of a file about a process.
+fn lines_of(pid: Pid, name: &str, lines: &[&str]) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{}/{name}", pid.as_raw_nonzero())).ok()?;
+    let values = text.lines().filter_map(|line| {
+        let value = lines.iter().find_map(|name| line.strip_prefix(name))?;
+        value.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    let values: Vec<u64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<u64>() * 1024)
+}
+
+/// Files in the file systems of a process's own. Until bubblewrap has made them, it is those of the host that are seen: they
+/// have another size.
+fn entries_seen_by(process: Pid, disk: u64) -> u64 {
+    let entries = memory_file_systems(disk).into_iter().filter_map(|(path, size)| {
+        let seen = rustix::fs::statvfs(format!("/proc/{}/root{path}", process.as_raw_nonzero())).ok()?;
+        let pages = size.div_ceil(seen.f_frsize);
+        (seen.f_blocks == pages).then(|| seen.f_files.saturating_sub(seen.f_ffree))
+    });
+    entries.sum()
+}
+
+/// What a folder holds.
+#[derive(Default)]
+struct Taken {
+    bytes: u64,
+    entries: u64,
+}
+
+impl Taken {
+    fn add(&mut self, folder: &Path, limits: Limits) {
+        use std::os::unix::fs::MetadataExt;
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = fs::read_dir(folder) else { continue };
+            for entry in entries.flatten() {
+                self.entries += 1;
+                // Of the entry itself: links are not followed.
+                let Ok(metadata) = entry.metadata() else { continue };
+                self.bytes += metadata.blocks() * 512;
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                }
+                if self.entries > ENTRIES || self.bytes > limits.disk {
+                    return;
+                }
+            }
+        }
+    }
+}
