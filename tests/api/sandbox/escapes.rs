@@ -12,17 +12,22 @@ const ATTACKS: &str = include_str!("attacks.py");
 async fn attacks_get_nothing() {
     for mode in TIERS {
         let sandbox = sandbox(mode).await;
-        let mut targets = Targets::make(&sandbox).await;
-        let about = targets.describe(&sandbox.tier().to_string(), "/mnt/data").to_string();
-        let done = run(&sandbox, ATTACKS, &[about]).await;
-        let got: Value =
-            serde_json::from_str(&done.said).unwrap_or_else(|_| panic!("{mode:?}: {}", done.complained));
-        let got = got.as_object().expect("an object");
-        assert!(got.len() >= 80, "{mode:?}: {} attacks", got.len());
-        let succeeded: Vec<_> = got.iter().filter(|(_, result)| !result["got"].is_null()).collect();
-        assert!(succeeded.is_empty(), "{mode:?}: {succeeded:?}");
-        targets.assert_whole();
+        let targets = Targets::make(&sandbox).await;
+        assert_nothing_is_got(&sandbox, targets).await;
     }
+}
+
+pub async fn assert_nothing_is_got(sandbox: &Sandbox, mut targets: Targets) {
+    let tier = sandbox.tier();
+    let about = targets.describe(&tier.to_string(), "/mnt/data").to_string();
+    let done = run(sandbox, ATTACKS, &[about]).await;
+    let got: Value =
+        serde_json::from_str(&done.said).unwrap_or_else(|_| panic!("{tier}: {}", done.complained));
+    let got = got.as_object().expect("an object");
+    assert!(got.len() >= 80, "{tier}: {} attacks", got.len());
+    let succeeded: Vec<_> = got.iter().filter(|(_, result)| !result["got"].is_null()).collect();
+    assert!(succeeded.is_empty(), "{tier}: {succeeded:?}");
+    targets.assert_whole();
 }
 
 /// The same program where nothing holds it.

@@ -138,14 +138,15 @@ with open('file', 'wb') as file:
     beside_a_neighbour(FILE, |mode, done| assert_eq!(number(&done), 0, "{mode:?}")).await;
 }
 
-#[tokio::test]
-async fn files_are_few() {
-    const FILES: &str = "
+pub const MANY_FILES: &str = "
 import os
 for nth in range(1_000_000):
     os.close(os.open(f'file-{nth}', os.O_CREAT | os.O_WRONLY))
 ";
-    beside_a_neighbour(FILES, |mode, done| {
+
+#[tokio::test]
+async fn files_are_few() {
+    beside_a_neighbour(MANY_FILES, |mode, done| {
         assert_eq!(done.ended, Ended::Disk, "{mode:?}: {}", done.complained)
     })
     .await;

@@ -2,6 +2,7 @@
 
 mod escapes;
 mod exhaustion;
+mod hosts;
 mod targets;
 
 use std::ffi::OsString;
