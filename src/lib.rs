@@ -35,6 +35,8 @@ pub mod extraction;
 pub mod ids;
 /// Making the files of vector stores searchable.
 pub mod ingestion;
+/// Sessions of Python for code_interpreter.
+pub mod interpreter;
 /// Removing what is no file.
 pub mod janitor;
 /// Hearing of the other nodes.

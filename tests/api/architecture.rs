@@ -55,6 +55,13 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        parts: &["interpreter"],
+        says: "interpreter knows the sandbox alone; nothing of runs, files of the API or HTTP",
+        may: &["interpreter", "sandbox"],
+        never: &["axum", "sqlx", "reqwest"],
+        except: &[],
+    },
+    Rule {
         parts: &["upstream", "embeddings"],
         says: "upstream and embeddings know servers of models, types and the configuration; nothing of runs or files",
         may: &["upstream", "embeddings", "types", "config"],
