@@ -13,6 +13,8 @@ mod launcher;
 mod output;
 mod pool;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
