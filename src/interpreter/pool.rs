@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use futures_util::future::join_all;
 use tokio::sync::{Notify, OwnedMappedMutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -250,13 +251,14 @@ impl Pool {
         // One that was just becoming warm.
         let late = std::mem::take(&mut self.state().warm);
         let mut sessions: Vec<Session> = warm.into_iter().chain(late).collect();
-        for slot in slots.into_values() {
-            match timeout(STOP, slot.held.lock()).await {
+        let free = slots.values().map(|slot| timeout(STOP, slot.held.lock()));
+        for held in join_all(free).await {
+            match held {
                 Ok(mut held) => sessions.extend(held.take().map(|held| held.session)),
                 Err(_) => tracing::warn!("a Python session is still in use"),
             }
         }
-        futures_util::future::join_all(sessions.into_iter().map(|session| session.end(STOPPED))).await;
+        join_all(sessions.into_iter().map(|session| session.end(STOPPED))).await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
