@@ -213,6 +213,7 @@ class Session:
         # Code lives in a real `__main__`: pickle and multiprocessing look its functions up there.
         self.module = types.ModuleType("__main__")
         self.module.__builtins__ = builtins
+        self.module.display = self.display
         os.register_at_fork(after_in_child=self.channel.close)
 
     def import_modules(self, names):
@@ -404,6 +405,12 @@ class Session:
         if getpid() == self.process:
             self.figures.flush()
         self.streams.flush()
+
+    def display(self, *values):
+        """What a notebook calls so: a way to show more than the last value."""
+        for value in values:
+            self.streams.flush()
+            self.streams.say(repr(value))
 
     def show_rest(self):
         """What was drawn before the cell failed; the next cell has nothing to do with it."""

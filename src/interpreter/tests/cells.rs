@@ -13,6 +13,7 @@ async fn variables_live_on_and_the_last_value_is_shown() {
     assert_eq!(session.logs("").await, "");
     assert_eq!(session.logs("def f(n):\n    return n * x\n").await, "");
     assert_eq!(session.logs("print('text'); f(2)").await, "text\n82\n");
+    assert_eq!(session.logs("display(1, 'a')").await, "1\n'a'\n");
     assert_eq!(session.logs("'ü\\ud800'").await, "'ü\\ud800'\n");
     let pickled = "class A:\n    pass\nimport pickle\ntype(pickle.loads(pickle.dumps(A()))).__name__";
     assert_eq!(session.logs(pickled).await, "'A'\n");
