@@ -20,6 +20,7 @@ import struct
 import sys
 import traceback
 import types
+import warnings
 from _thread import start_new_thread
 from os import _exit, chmod, close, dup, dup2, fstat, getpid, open as open_file, read, set_blocking, write
 from queue import SimpleQueue
@@ -215,6 +216,8 @@ class Session:
         self.module.__builtins__ = builtins
         self.module.display = self.display
         os.register_at_fork(after_in_child=self.channel.close)
+        # That thread is ours, waits for a request, and holds no lock that a child could miss.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
     def import_modules(self, names):
         for name in names:
