@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(super) struct Pool {
     /// Processes that are started at once: each of them takes a processor for a second.
     starts: Semaphore,
     refill: Notify,
+    /// A session is idle or gone: one of those who wait for a permit may have one.
+    freed: Notify,
     stopped: CancellationToken,
     tasks: TaskTracker,
 }
@@ -50,8 +53,6 @@ pub(super) struct Pool {
 struct State {
     threads: HashMap<String, Arc<Slot>>,
     warm: Vec<Session>,
-    /// Threads that wait for a permit.
-    waiting: usize,
 }
 
 /// The place of a thread's session.
@@ -64,7 +65,7 @@ struct Slot {
 struct Held {
     session: Session,
     used: Instant,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Pool {
@@ -76,6 +77,7 @@ impl Pool {
             sessions: Arc::new(Semaphore::new(options.sessions.max(1))),
             starts: Semaphore::new(processors),
             refill: Notify::new(),
+            freed: Notify::new(),
             stopped: CancellationToken::new(),
             tasks: TaskTracker::new(),
             options,
@@ -126,17 +128,45 @@ impl Pool {
         if is_new {
             let permit = self.permit().await?;
             let session = self.fresh().await?;
-            *guard = Some(Held { session, used: Instant::now(), _permit: permit });
+            *guard = Some(Held { session, used: Instant::now(), permit });
         }
         let taken = OwnedMutexGuard::try_map(guard, Option::as_mut);
         let taken = taken.map_err(|_| Unavailable::NotStarted("it is not there".to_owned()))?;
         Ok((taken, is_new))
     }
 
+    /// Waits until a thread may have a session.
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
-        let _waiting = Waiting::new(self);
-        self.make_room();
-        Arc::clone(&self.sessions).acquire_owned().await.map_err(|_| Unavailable::Stopping)
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            // Before the look: what is freed behind it is not missed.
+            freed.as_mut().enable();
+            if let Some(permit) = self.free_permit() {
+                return Ok(permit);
+            }
+            freed.await;
+        }
+    }
+
+    /// One that nobody has, or else that of the session that nobody has used for longest, which is ended.
+    fn free_permit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.sessions).try_acquire_owned() {
+            return Some(permit);
+        }
+        // Taken out under the lock under which all look for sessions, dropped behind it.
+        let Held { session, permit, .. } = {
+            let state = self.state();
+            let idle = state.threads.values().filter_map(|slot| {
+                let held = Arc::clone(&slot.held).try_lock_owned().ok()?;
+                let used = held.as_ref()?.used;
+                Some((used, held))
+            });
+            let (_, mut oldest) = idle.min_by_key(|(used, _)| *used)?;
+            oldest.take()?
+        };
+        tracing::debug!("a Python session is ended for another thread's");
+        drop(session);
+        Some(permit)
     }
 
     /// A warm session, or else one that is started now.
@@ -208,27 +238,9 @@ impl Pool {
             }
             held.is_some() || Arc::strong_count(slot) > 1
         });
-        drop(over);
-        self.make_room();
-    }
-
-    /// Where somebody waits for a permit, ends the session that nobody has used for longest.
-    fn make_room(&self) {
-        let state = self.state();
-        if state.waiting == 0 || self.sessions.available_permits() > 0 {
-            return;
-        }
-        let idle = state.threads.values().filter_map(|slot| {
-            let held = slot.held.try_lock().ok()?;
-            let used = held.as_ref()?.used;
-            Some((used, slot))
-        });
-        let oldest = idle.min_by_key(|(used, _)| *used).map(|(_, slot)| Arc::clone(slot));
-        // Nobody can have taken it meanwhile: slots are found under this lock alone.
-        let ended = oldest.and_then(|slot| slot.held.try_lock().ok()?.take());
-        drop(state);
-        if ended.is_some() {
-            tracing::debug!("a Python session was ended for another thread's");
+        for held in over {
+            drop(held);
+            self.freed.notify_one();
         }
     }
 
@@ -238,6 +250,7 @@ impl Pool {
         if let Ok(mut held) = slot.held.try_lock() {
             held.take();
         }
+        self.freed.notify_one();
     }
 
     pub async fn stop(&self) {
@@ -264,22 +277,6 @@ impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing is left half done under this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Somebody who waits for a permit.
-struct Waiting<'a>(&'a Pool);
-
-impl<'a> Waiting<'a> {
-    fn new(pool: &'a Pool) -> Self {
-        pool.state().waiting += 1;
-        Self(pool)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.state().waiting -= 1;
     }
 }
 
@@ -378,5 +375,6 @@ impl Drop for GiveBack {
     fn drop(&mut self) {
         self.slot = None;
         self.pool.sweep();
+        self.pool.freed.notify_one();
     }
 }

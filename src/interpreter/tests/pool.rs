@@ -135,6 +135,22 @@ async fn the_one_unused_for_longest_makes_room_and_a_busy_one_never() {
 }
 
 #[tokio::test]
+async fn many_threads_share_few_places() {
+    let interpreter = interpreter(&Arc::new(Plain::default()), Options { sessions: 2, ..COLD });
+    // Both places are idle ones of other threads when all come at once.
+    drop((lease(&interpreter, "thread_x").await, lease(&interpreter, "thread_y").await));
+    let runs = (0..6).map(|n| {
+        let interpreter = interpreter.clone();
+        async move {
+            let mut lease = lease(&interpreter, &format!("thread_{n}")).await;
+            logs(&mut lease, &format!("{n}")).await
+        }
+    });
+    let expected: Vec<_> = (0..6).map(|n| format!("{n}\n")).collect();
+    assert_eq!(join_all(runs).await, expected);
+}
+
+#[tokio::test]
 async fn those_who_give_up_waiting_leave_nothing_behind() {
     let interpreter = interpreter(&Arc::new(Plain::default()), Options { sessions: 1, ..COLD });
     let a = lease(&interpreter, "thread_a").await;
