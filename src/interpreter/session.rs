@@ -260,9 +260,10 @@ impl Session {
                 self.state = State::Ready;
                 match (stop, outcome) {
                     (Some(Stop::Limit), _) => Outcome::TimedOut,
-                    (Some(Stop::Cancelled), _) | (None, CellOutcome::Interrupted) => Outcome::Interrupted,
+                    (Some(Stop::Cancelled), _) => Outcome::Interrupted,
                     (None, CellOutcome::Completed) => Outcome::Completed,
-                    (None, CellOutcome::Failed) => Outcome::Failed,
+                    // An interruption that nobody asked for is an exception like others.
+                    (None, CellOutcome::Failed | CellOutcome::Interrupted) => Outcome::Failed,
                 }
             }
             (Err(lost), stop) => {

@@ -45,6 +45,7 @@ async fn a_traceback_shows_the_cells_own_lines_alone() {
     let endless = session.failure("def g(n):\n    return h(n)\ndef h(n):\n    return g(n)\ng(1)").await;
     assert!(endless.ends_with("RecursionError: maximum recursion depth exceeded\n"), "{endless}");
     assert!(endless.contains(" lines are left out]\n") && endless.lines().count() < 70, "{endless}");
+    assert!(session.failure("raise KeyboardInterrupt").await.ends_with("\nKeyboardInterrupt\n"));
     assert_eq!(session.failure("exit(3)").await, "SystemExit: 3\n");
     assert_eq!(session.logs("print('leaves'); exit()").await, "leaves\n");
     assert_eq!(session.failure("raise MemoryError").await.lines().last(), Some("MemoryError"));
