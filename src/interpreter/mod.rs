@@ -12,6 +12,7 @@ mod frames;
 mod launcher;
 mod output;
 mod pool;
+mod sandboxed;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use process::{Ended, Sandboxed};
+pub use process::{Ended, Process, Sandboxed};
 
 use command::Blueprint;
 

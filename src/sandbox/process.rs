@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -33,14 +33,8 @@ pub struct Sandboxed {
     pub stderr: ChildStderr,
     /// Killed and waited for.
     pub process: Process,
-    data: PathBuf,
-}
-
-impl Sandboxed {
     /// The working folder, as the code sees it.
-    pub fn data(&self) -> &Path {
-        &self.data
-    }
+    pub data: PathBuf,
 }
 
 /// The processes of a sandbox.

@@ -22,6 +22,7 @@ mod harness;
 mod headers;
 mod http;
 mod include;
+mod interpreter;
 mod limits;
 mod lists;
 mod message_files;

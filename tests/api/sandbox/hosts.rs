@@ -114,7 +114,8 @@ async fn without_root_namespaces_hold() {
 #[ignore = "the test above runs it"]
 async fn without_root() {
     become_user();
-    let sandbox = Sandbox::probe(poor_options(Mode::Auto)).await.unwrap_or_else(|refusal| panic!("{refusal}"));
+    let sandbox =
+        Sandbox::probe(poor_options(Mode::Auto)).await.unwrap_or_else(|refusal| panic!("{refusal}"));
     assert_eq!(sandbox.tier().to_string(), "namespaces");
     let targets = Targets::make(&sandbox).await;
     super::escapes::assert_nothing_is_got(&sandbox, targets).await;

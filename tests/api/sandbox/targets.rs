@@ -90,7 +90,7 @@ impl Targets {
             "tcp": self.tcp.local_addr().expect("an address").port(),
             "udp": self.udp.local_addr().expect("an address").port(),
             "neighbour": self.neighbour.process.id(),
-            "neighbour_file": self.neighbour.data().join("kept"),
+            "neighbour_file": self.neighbour.data.join("kept"),
         })
     }
 
