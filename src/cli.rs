@@ -11,8 +11,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{self, App};
 use crate::config::{self, Config, DatabaseOptions};
 use crate::database::{self, Database, Purpose};
+use crate::extraction;
+#[cfg(target_os = "linux")]
+use crate::sandbox;
 use crate::services::keys;
-use crate::{extraction, sandbox};
 
 /// A self-hosted server for the OpenAI Assistants API.
 #[derive(Debug, Parser)]
@@ -35,6 +37,7 @@ pub enum Command {
     #[command(hide = true)]
     Extract(extraction::child::Arguments),
     /// Confine this process and become another program. A running server starts this by itself.
+    #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Sandbox(sandbox::child::Arguments),
 }
@@ -121,7 +124,9 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Keys(KeysCommand::List(options)) => list_keys(&options).await,
         Command::Keys(KeysCommand::Revoke(arguments)) => revoke_key(&arguments).await,
         // Main runs it, before there is a thread.
-        Command::Extract(_) | Command::Sandbox(_) => Ok(()),
+        Command::Extract(_) => Ok(()),
+        #[cfg(target_os = "linux")]
+        Command::Sandbox(_) => Ok(()),
     }
 }
 

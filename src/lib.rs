@@ -49,7 +49,8 @@ pub mod pool;
 pub mod postgres;
 /// HTTP, a file per resource.
 pub mod routes;
-/// Isolation of code that a model wrote.
+/// Isolation of code that a model wrote: of Linux alone.
+#[cfg(target_os = "linux")]
 pub mod sandbox;
 /// HTTP connections.
 pub mod server;

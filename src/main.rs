@@ -1,14 +1,15 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use locum::{cli, extraction, sandbox, telemetry};
+use locum::{cli, extraction, telemetry};
 
 fn main() -> ExitCode {
     let arguments = cli::Cli::parse();
     match arguments.command {
         // It confines its process, in which no thread may have been started.
         cli::Command::Extract(arguments) => extraction::child::run(arguments),
-        cli::Command::Sandbox(arguments) => sandbox::child::run(&arguments),
+        #[cfg(target_os = "linux")]
+        cli::Command::Sandbox(arguments) => locum::sandbox::child::run(&arguments),
         _ => run(arguments),
     }
 }

@@ -12,6 +12,7 @@ mod frames;
 mod launcher;
 mod output;
 mod pool;
+#[cfg(target_os = "linux")]
 mod sandboxed;
 mod session;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -54,11 +55,22 @@ pub async fn choose(mut options: Options) -> Result<Blueprint, Refusal> {
     let mut reasons = Vec::new();
     for tier in tiers {
         match attempt(*tier, &options, &python, is_root).await {
-            Ok(blueprint) => return Ok(blueprint),
+            Ok(blueprint) => {
+                hide_from_sessions(&blueprint);
+                return Ok(blueprint);
+            }
             Err(Refusal { reason }) => reasons.push(format!("{tier}: {reason}")),
         }
     }
     Err(Refusal::new(format!("code cannot be isolated on this host. {}", reasons.join("; "))))
+}
+
+/// Where sessions are of the server's own user, the kernel is told that nobody but root may look into the server.
+fn hide_from_sessions(blueprint: &Blueprint) {
+    let are_one = blueprint.tier == Tier::Landlock && !blueprint.is_root;
+    if are_one && let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the server's memory could not be closed to its own user");
+    }
 }
 
 async fn attempt(

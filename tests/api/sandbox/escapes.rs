@@ -1,5 +1,7 @@
 //! Secrets, other processes, the network, and ways out: one program tries them all.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::targets::Targets;
@@ -13,21 +15,50 @@ async fn attacks_get_nothing() {
     for mode in TIERS {
         let sandbox = sandbox(mode).await;
         let targets = Targets::make(&sandbox).await;
-        assert_nothing_is_got(&sandbox, targets).await;
+        let attacks = assert_nothing_is_got(&sandbox, targets).await;
+        document(&attacks);
     }
 }
 
-pub async fn assert_nothing_is_got(sandbox: &Sandbox, mut targets: Targets) {
+/// The list of attacks in the documentation is that of the program.
+fn document(attacks: &serde_json::Map<String, Value>) {
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sandbox.md");
+    const END: &str = "<!-- attacks end -->";
+    let mut of: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, result) in attacks {
+        let category = result["category"].as_str().expect("a category");
+        of.entry(category).or_default().push(name.replace('_', " "));
+    }
+    let list: String = of
+        .iter()
+        .map(|(category, names)| format!("- **{category}** ({}): {}\n", names.len(), names.join("; ")))
+        .collect();
+    let text = std::fs::read_to_string(FILE).expect("the documentation");
+    let (head, rest) = text.split_once("writes them -->\n").expect("a beginning");
+    let (found, tail) = rest.split_once(END).expect("an end");
+    if std::env::var_os("LOCUM_WRITE").is_some_and(|value| value == "1") {
+        std::fs::write(FILE, format!("{head}writes them -->\n{list}{END}{tail}")).expect("it is written");
+        return;
+    }
+    assert_eq!(found, list, "docs/sandbox.md lists other attacks; LOCUM_WRITE=1 renews it");
+}
+
+/// Returns what was tried.
+pub async fn assert_nothing_is_got(
+    sandbox: &Sandbox,
+    mut targets: Targets,
+) -> serde_json::Map<String, Value> {
     let tier = sandbox.tier();
     let about = targets.describe(&tier.to_string(), "/mnt/data").to_string();
     let done = run(sandbox, ATTACKS, &[about]).await;
     let got: Value =
         serde_json::from_str(&done.said).unwrap_or_else(|_| panic!("{tier}: {}", done.complained));
-    let got = got.as_object().expect("an object");
+    let Value::Object(got) = got else { panic!("an object") };
     assert!(got.len() >= 80, "{tier}: {} attacks", got.len());
     let succeeded: Vec<_> = got.iter().filter(|(_, result)| !result["got"].is_null()).collect();
     assert!(succeeded.is_empty(), "{tier}: {succeeded:?}");
     targets.assert_whole();
+    got
 }
 
 /// The same program where nothing holds it.
