@@ -1,5 +1,7 @@
 //! Sessions of Python as a server has them: with their libraries, in sandboxes of both tiers.
 
+mod speed;
+
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
