@@ -18,6 +18,7 @@ import signal
 import stat
 import struct
 import sys
+import tempfile
 import traceback
 import types
 import warnings
@@ -41,6 +42,8 @@ PATH = 1024
 ENTRIES = 10_000
 # The latest time that fits into 64 bits of nanoseconds; a cell can set any.
 TIME = 2**63 - 1
+# Characters of why a module cannot be imported.
+REASON = 300
 RECURSION = sys.getrecursionlimit()
 
 
@@ -220,16 +223,19 @@ class Session:
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
     def import_modules(self, names):
+        """Which cannot be imported, and why; a cell that wants one of them is told by itself."""
+        broken = []
         for name in names:
             try:
                 __import__(name)
-            except Exception:
-                # It is not there, or broken: a cell that wants it is told.
-                pass
+            except Exception as error:
+                lines = [line for line in str(error).splitlines() if line.strip()]
+                broken.append(f"{name}: {lines[-1] if lines else type(error).__name__}"[:REASON])
         # After all others: a file of the session never stands in for a module.
         sys.path.append(self.folder)
         sys.argv[:] = [""]
         sys.modules["__main__"] = self.module
+        return broken
 
     def listen(self):
         """Takes requests beside the cell that runs: an interruption must be heard at once."""
@@ -251,11 +257,11 @@ class Session:
         if self.running is not None:
             raise KeyboardInterrupt
 
-    def serve(self):
+    def serve(self, broken):
         self.streams.prepare()
         signal.signal(signal.SIGINT, self.interrupted)
         start_new_thread(self.listen, ())
-        self.channel.answer({"id": 0, "event": "ready"})
+        self.channel.answer({"id": 0, "event": "ready", "error": "; ".join(broken) or None})
         while True:
             request, content = self.requests.get()
             answer = {"id": request["id"], "event": "done"}
@@ -463,10 +469,13 @@ def is_nameable(name):
 
 def main():
     os.environ.setdefault("MPLBACKEND", "Agg")
+    # Modules keep caches there; in the folder of the session they would pass for files that code has written.
+    os.environ.setdefault("HOME", tempfile.gettempdir())
+    os.environ.setdefault("MPLCONFIGDIR", tempfile.gettempdir())
     session = Session()
-    session.import_modules(sys.argv[1:])
+    broken = session.import_modules(sys.argv[1:])
     session.figures.prepare()
-    session.serve()
+    session.serve(broken)
 
 
 main()

@@ -42,7 +42,8 @@ pub(super) struct Answer {
     pub id: u32,
     pub event: Event,
     pub outcome: Option<CellOutcome>,
-    /// Why a request about a file was refused, in the system's words.
+    /// Why a request about a file was refused, in the system's words; of the first answer, which modules cannot be
+    /// imported.
     pub error: Option<String>,
     /// Names, sizes, and times of change in nanoseconds.
     pub files: Option<Vec<(String, u64, i64)>>,

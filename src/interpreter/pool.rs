@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(super) struct Pool {
     refill: Notify,
     /// A session is idle or gone: one of those who wait for a permit may have one.
     freed: Notify,
+    /// That modules are missing was logged.
+    is_told: AtomicBool,
     stopped: CancellationToken,
     tasks: TaskTracker,
 }
@@ -78,6 +81,7 @@ impl Pool {
             starts: Semaphore::new(processors),
             refill: Notify::new(),
             freed: Notify::new(),
+            is_told: AtomicBool::new(false),
             stopped: CancellationToken::new(),
             tasks: TaskTracker::new(),
             options,
@@ -178,7 +182,17 @@ impl Pool {
         if let Some(session) = self.warm().await {
             return Ok(session);
         }
-        Session::start(&*self.launcher).await.map_err(Unavailable::NotStarted)
+        self.start_one().await.map_err(Unavailable::NotStarted)
+    }
+
+    async fn start_one(&self) -> Result<Session, String> {
+        let session = Session::start(&*self.launcher).await?;
+        if let Some(modules) = session.missing()
+            && !self.is_told.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(modules, "Python modules that code of assistants expects cannot be imported");
+        }
+        Ok(session)
     }
 
     async fn warm(&self) -> Option<Session> {
@@ -203,7 +217,7 @@ impl Pool {
                 continue;
             }
             let Ok(start) = self.starts.acquire().await else { return };
-            let started = Session::start(&*self.launcher).await;
+            let started = self.start_one().await;
             drop(start);
             match started {
                 Ok(session) => {

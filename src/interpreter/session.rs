@@ -66,6 +66,8 @@ pub(super) struct Session {
     frames: Frames,
     process: Box<dyn Process>,
     data: String,
+    /// Modules that cannot be imported.
+    missing: Option<String>,
     state: State,
 }
 
@@ -109,10 +111,14 @@ impl Session {
         let launched = launcher.launch(arguments).await.map_err(|error| error.to_string())?;
         let Launched { stdin, stdout, stderr, data, process } = launched;
         let frames = Frames::default();
-        let mut session = Self { stdin, stdout, stderr, frames, process, data, state: State::Busy };
+        let (missing, state) = (None, State::Busy);
+        let mut session = Self { stdin, stdout, stderr, frames, process, data, missing, state };
         let mut complaint = Vec::new();
         match timeout(START, session.ready(&mut complaint)).await {
-            Ok(Ok(())) => session.state = State::Ready,
+            Ok(Ok(missing)) => {
+                session.missing = missing;
+                session.state = State::Ready;
+            }
             Ok(Err(lost)) => {
                 let reason = session.lose(lost).await;
                 let complaint = String::from_utf8_lossy(&complaint);
@@ -124,7 +130,7 @@ impl Session {
         Ok(session)
     }
 
-    async fn ready(&mut self, complaint: &mut Vec<u8>) -> Result<(), Lost> {
+    async fn ready(&mut self, complaint: &mut Vec<u8>) -> Result<Option<String>, Lost> {
         let Self { stdout, stderr, frames, .. } = self;
         let mut listen = pin!(async {
             // Imports may warn at length; what they say is for nobody, but must not stop them.
@@ -139,13 +145,19 @@ impl Session {
                 _ = &mut listen, if !is_heard => is_heard = true,
             }
         };
-        let is_ready = matches!(&answer, Ok((Answer { id: 0, event: Event::Ready, .. }, _)));
         if answer.is_err() && !is_heard {
             // Its last words follow the end of its answers.
             let _ = timeout(END, listen).await;
         }
-        answer?;
-        if is_ready { Ok(()) } else { Err(Broken::Nonsense("it is not ready").into()) }
+        match answer? {
+            (Answer { id: 0, event: Event::Ready, error, .. }, _) => Ok(error),
+            _ => Err(Broken::Nonsense("it is not ready").into()),
+        }
+    }
+
+    /// Modules that its code will miss, and why.
+    pub fn missing(&self) -> Option<&str> {
+        self.missing.as_deref()
     }
 
     pub fn data(&self) -> &str {

@@ -169,10 +169,19 @@ async fn what_cells_begin_with_is_imported_before() {
         ["numpy", "pandas", "matplotlib"].into_iter().filter(|name| has_module(name)).collect();
     let launcher = Plain { with_modules: true, ..Plain::default() };
     let mut session = Session::start(&launcher).await.expect("Python starts");
-    for module in modules {
+    for module in &modules {
         let logs = session.logs(&format!("import sys; '{module}' in sys.modules")).await;
         assert_eq!(logs, "True\n", "{module}");
     }
+    let missing = session.missing().unwrap_or_default();
+    for module in ["numpy", "pandas", "matplotlib"] {
+        assert_eq!(
+            missing.contains(&format!("No module named '{module}'")),
+            !modules.contains(&module),
+            "{missing}"
+        );
+    }
+    assert_eq!(session.list().await.expect("a list"), []);
     // A file of the session never stands in for a module, but can be one.
     session.logs("open('json.py', 'w').write('x = 1'); open('mine.py', 'w').write('y = 2');").await;
     assert_eq!(session.logs("import json, mine; hasattr(json, 'x'), mine.y").await, "(False, 2)\n");
