@@ -106,6 +106,10 @@ async fn a_child_never_answers() {
     let raises = "pid = os.fork()\nif pid == 0: 1 / 0\nos.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])";
     let logs = session.logs(raises).await;
     assert!(logs.ends_with("ZeroDivisionError: division by zero\n1\n"), "{logs}");
+    let answers = "import gc\npid = os.fork()\nif pid == 0:\n    next(o for o in gc.get_objects() if \
+        type(o).__name__ == 'Channel').answer({'id': 1})\nos.waitpid(pid, 0);";
+    let logs = session.logs(answers).await;
+    assert!(logs.ends_with("OSError: [Errno 9] Bad file descriptor\n"), "{logs}");
     assert_eq!(session.logs("'one process'").await, "'one process'\n");
     // One that stays behind holds nothing up, neither now nor at the end.
     session.logs("import time\nif os.fork() == 0:\n    time.sleep(1000)").await;
