@@ -21,7 +21,7 @@ pub struct Launched {
     pub process: Box<dyn Process>,
 }
 
-/// Dropped, it is killed.
+/// Dropped, it is killed with all that it started, also where it has ended by itself before.
 pub trait Process: Send + Sync {
     /// Ends it and all that it started, at once.
     fn kill(&mut self);

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -38,6 +39,7 @@ struct Plain {
 
 struct PlainProcess {
     child: Child,
+    group: Pid,
     /// That of the session's files, removed with it.
     _folder: TempDir,
 }
@@ -69,7 +71,8 @@ impl Launcher for Plain {
                 return Err(io::Error::other("a pipe is missing"));
             };
             let data = folder.path().to_str().expect("a path in UTF-8").to_owned();
-            let process = Box::new(PlainProcess { child, _folder: folder });
+            let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
+            let process = Box::new(PlainProcess { child, group, _folder: folder });
             Ok(Launched { stdin, stdout, stderr, data, process })
         }
         .boxed()
@@ -78,8 +81,10 @@ impl Launcher for Plain {
 
 impl Process for PlainProcess {
     fn kill(&mut self) {
-        if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-            kill_process_group(pid, Signal::KILL).expect("its own process can be killed");
+        // Children of it may be left when it is gone itself.
+        match kill_process_group(self.group, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => panic!("its own processes can be killed: {error}"),
         }
     }
 
