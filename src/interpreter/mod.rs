@@ -1,6 +1,6 @@
 //! Sessions of code_interpreter: a Python process for each thread that has the tool, in a sandbox.
 //!
-//! A [`Lease`] is a thread's session for as long as one run needs it. Between leases the session keeps its
+//! A `Lease` is a thread's session for as long as one run needs it. Between leases the session keeps its
 //! variables and files, until nobody has asked for it for a while, its thread is deleted, or its place is needed.
 //!
 //! The process runs `driver.py`, and in the very same process the code that a model wrote. So nothing that comes

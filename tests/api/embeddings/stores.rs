@@ -126,7 +126,7 @@ async fn a_store_that_lives_again_has_the_model_of_the_day() {
 async fn a_model_that_is_not_there_binds_no_store() {
     let (database, embeddings) = (database(), Embeddings::start().await);
     embeddings.fail_always(Some(Failure::of(404, "no such model")));
-    let app = builder_of(&database, &embeddings, "embeder").start().await;
+    let app = builder_of(&database, &embeddings, "another-name").start().await;
     let store = app.v2().store_of(&THINGS[..1]).await;
     assert_eq!(store["file_counts"]["failed"], 1, "{store}");
     app.stop().await;
