@@ -16,6 +16,8 @@ use super::launcher::{Launched, Launcher, Process};
 use super::output::Output;
 
 const DRIVER: &str = include_str!("driver.py");
+/// The folder of a session's files, as models know it.
+const FOLDER: &str = "/mnt/data";
 /// What cells begin with is imported before the first of them comes, where it is there.
 const MODULES: [&str; 3] = ["numpy", "pandas", "matplotlib.pyplot"];
 /// To be ready takes a second of processor time, which a busy machine may need a while for.
@@ -255,7 +257,8 @@ impl Session {
     }
 
     /// Runs a cell for at most `limit`. When `cancelled` is ready before the end, the cell is interrupted, which keeps
-    /// its variables; where it does not heed that, the session is gone.
+    /// its variables; where it does not heed that, the session is gone. `/mnt/data` in the code is the folder of the session,
+    /// wherever that is.
     pub async fn execute(
         &mut self,
         code: &str,
@@ -266,7 +269,9 @@ impl Session {
             Ok(id) => Cell::new(id),
             Err(reason) => return Cell::new(0).end(Outcome::Died { reason }),
         };
-        let ended = self.run(&mut cell, code, limit, cancelled).await;
+        // Code, and whoever reads what it says, know the folder under one name.
+        let code = code.replace(FOLDER, &self.data);
+        let ended = self.run(&mut cell, &code, limit, cancelled).await;
         let outcome = match (ended, cell.stop) {
             (Ok(outcome), stop) => {
                 self.state = State::Ready;
@@ -289,7 +294,9 @@ impl Session {
                 }
             }
         };
-        cell.end(outcome)
+        let mut executed = cell.end(outcome);
+        executed.logs = executed.logs.replace(&self.data, FOLDER);
+        executed
     }
 
     async fn run(

@@ -86,6 +86,27 @@ async fn a_csv_becomes_a_plot_and_a_workbook() {
     }
 }
 
+/// In the tier without a file system of its own the folder is another one; neither code nor its readers need to know.
+#[tokio::test]
+async fn the_folder_has_one_name() {
+    for mode in TIERS {
+        let interpreter = interpreter(mode, Options::default()).await;
+        let mut lease = interpreter.session("thread_1").await.expect("a session");
+        let code = "
+import os
+with open('/mnt/data/x.txt', 'w') as file: file.write('x')
+print(os.path.exists('x.txt'), os.getcwd(), os.listdir('/mnt/data'))
+open('/mnt/data/nothing')";
+        let executed = execute(&mut lease, code).await;
+        let logs = &executed.logs;
+        assert!(logs.starts_with("True /mnt/data ['x.txt']\n"), "{mode:?}: {logs}");
+        assert!(logs.ends_with("No such file or directory: '/mnt/data/nothing'\n"), "{mode:?}: {logs}");
+        assert!(!logs.contains("locum"), "{mode:?}: {logs}");
+        drop(lease);
+        interpreter.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn libraries_are_there() {
     const CODE: &str = "
