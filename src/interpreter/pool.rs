@@ -1,6 +1,6 @@
 //! Sessions and who has them.
 //!
-//! A thread's session stands behind a lock that a [`Lease`] holds. The number of threads that have one is bounded by
+//! A thread's session stands behind a lock that a `Lease` holds. The number of threads that have one is bounded by
 //! permits; where none is left, the session is ended that nobody has used for longest, never one in use.
 
 use std::collections::HashMap;
