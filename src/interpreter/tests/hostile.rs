@@ -43,9 +43,12 @@ async fn forged_frames_end_the_session() {
 async fn an_answer_that_is_there_before_its_request_is_none() {
     let mut session = session().await;
     // The driver's own channel, found where it is: the frame waits in the pipe for the next request.
-    let code = "import gc, threading\nchannel = next(o for o in gc.get_objects() if type(o).__name__ == 'Channel')\n\
-        threading.Timer(0.05, lambda: channel.answer({'id': 5, 'event': 'done', 'files': []})).start()";
+    let code = "import gc, os, threading, time\n\
+        channel = next(o for o in gc.get_objects() if type(o).__name__ == 'Channel')\n\
+        def later():\n    while not os.path.exists('go'): time.sleep(0.001)\n    \
+        channel.answer({'id': 5, 'event': 'done', 'files': []})\nthreading.Thread(target=later).start()";
     session.logs(code).await;
+    std::fs::write(Path::new(session.data()).join("go"), "").expect("a file");
     // Either before the list was asked for, or instead of the answer.
     let mut error = None;
     for _ in 0..200 {
