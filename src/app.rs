@@ -19,8 +19,10 @@ use crate::engine::{self, Engine};
 use crate::events::Hub;
 use crate::extraction::{self, Extractor};
 use crate::ingestion::{Ingestion, Means};
+use crate::interpreter::{self, Interpreter};
 use crate::listener::{self, Heard, Listener};
 use crate::pool::PgPool;
+use crate::sandbox::{self, Sandbox, Tier};
 use crate::services::run_events::followers::Followers;
 use crate::services::run_events::recorder;
 use crate::services::runs::lease;
@@ -39,6 +41,7 @@ pub struct App {
     database: Database,
     engine: Arc<Engine>,
     ingestion: Arc<Ingestion>,
+    interpreter: Interpreter,
     patience: Duration,
     /// How long open connections may take to end after the runs have.
     close: Duration,
@@ -73,8 +76,10 @@ impl App {
         let address = config.http.bind;
         let listener =
             TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+        // Beside the rest of the start, which takes longer in most places.
+        let sandbox = tokio::spawn(Sandbox::probe(sandbox_options(&config)));
         let database = Database::connect(&config.database, Purpose::Serve).await?;
-        match Self::start_on(&config, &database, listener).await {
+        match Self::start_on(&config, &database, listener, sandbox).await {
             Ok(parts) => Ok(parts.into_app(config, database)),
             Err(error) => {
                 database.close().await;
@@ -83,7 +88,12 @@ impl App {
         }
     }
 
-    async fn start_on(config: &Config, database: &Database, listener: TcpListener) -> Result<Parts, Error> {
+    async fn start_on(
+        config: &Config,
+        database: &Database,
+        listener: TcpListener,
+        sandbox: JoinHandle<Result<Sandbox, sandbox::Refusal>>,
+    ) -> Result<Parts, Error> {
         database.migrate().await?;
         if config.embedding.model().is_some() {
             database.migrate_vectors().await?;
@@ -130,8 +140,15 @@ impl App {
         let embedder = Embedder::new(&config.embedding, &config.model)?.map(Arc::new);
         let retrieval =
             retrieval::Context { db: db.clone(), knock: knock.clone(), embedder: embedder.clone() };
+        let (interpreter, tier) = start_interpreter(sandbox, config).await;
         let engine = Engine::start(
-            engine::Contexts { runs: runs.clone(), files: files.clone(), retrieval: retrieval.clone() },
+            engine::Contexts {
+                runs: runs.clone(),
+                files: files.clone(),
+                retrieval: retrieval.clone(),
+                interpreter: interpreter.clone(),
+                code: config.code.clone(),
+            },
             database.keeper.clone(),
             model,
             config.model.model_retries,
@@ -175,12 +192,14 @@ impl App {
             auth,
             runs,
             files,
+            interpreter: interpreter.clone(),
+            tier,
             default_dialect: config.http.default_version,
         });
         let router = routes::router(state, &config.http.cors_origins);
         let address = listener.local_addr().map_err(Error::Serve)?;
         let server = tokio::spawn(server::serve(listener, router, config.http.client_seconds, stop.clone()));
-        Ok(Parts { address, first_key, engine, ingestion, stop, server, keepers })
+        Ok(Parts { address, first_key, engine, ingestion, interpreter, stop, server, keepers })
     }
 
     /// Waits for what the server cannot go on without: its HTTP side, or the private database. Whoever
@@ -200,6 +219,7 @@ impl App {
     /// the rest goes back to the queue; then connections end, and the private database.
     pub async fn stop(self) -> Result<(), Error> {
         let (result, ()) = tokio::join!(self.engine.stop(self.patience), self.ingestion.stop());
+        self.interpreter.stop().await;
         self.stop.cancel();
         if tokio::time::timeout(self.close, self.server).await.is_err() {
             tracing::warn!("connections were still open");
@@ -242,6 +262,49 @@ fn extraction(config: &Config) -> extraction::Options {
     }
 }
 
+/// How code that models write is isolated.
+fn sandbox_options(config: &Config) -> sandbox::Options {
+    let code = &config.code;
+    let program = code.code_program.clone().or_else(|| std::env::current_exe().ok());
+    sandbox::Options {
+        mode: code.code_sandbox,
+        python: code.code_python.clone().filter(|python| !python.as_os_str().is_empty()),
+        program: program.unwrap_or_default(),
+        folder: config.database.data_dir().join("sandbox"),
+        memory: code.memory(),
+        disk: code.disk(),
+    }
+}
+
+/// The sessions of the code interpreter, as soon as it is known what isolates them.
+async fn start_interpreter(
+    probe: JoinHandle<Result<Sandbox, sandbox::Refusal>>,
+    config: &Config,
+) -> (Interpreter, Option<Tier>) {
+    let code = &config.code;
+    let reason = match probe.await {
+        Ok(Ok(sandbox)) => {
+            let tier = sandbox.tier();
+            tracing::info!(%tier, "code_interpreter runs code in sandboxes");
+            let options = interpreter::Options {
+                warm: code.code_warm,
+                sessions: code.code_sessions,
+                idle: code.code_idle_seconds,
+                call: code.code_seconds,
+            };
+            return (Interpreter::start(Arc::new(sandbox), options), Some(tier));
+        }
+        Ok(Err(refusal)) => refusal.reason,
+        Err(error) => format!("what isolates code could not be found out: {error}"),
+    };
+    if code.code_sandbox == sandbox::Mode::Off {
+        tracing::info!(reason, "code_interpreter is refused");
+    } else {
+        tracing::warn!(reason, "code_interpreter is refused");
+    }
+    (Interpreter::refused(reason), None)
+}
+
 /// The store of files, which by default is a folder of the data folder.
 async fn open_blobs(config: &Config) -> Result<Blobs, blobs::Error> {
     match &config.files.files_url {
@@ -256,6 +319,7 @@ struct Parts {
     first_key: Option<String>,
     engine: Arc<Engine>,
     ingestion: Arc<Ingestion>,
+    interpreter: Interpreter,
     stop: CancellationToken,
     server: JoinHandle<()>,
     keepers: Vec<JoinHandle<()>>,
@@ -269,6 +333,7 @@ impl Parts {
             database,
             engine: self.engine,
             ingestion: self.ingestion,
+            interpreter: self.interpreter,
             patience: config.http.shutdown_seconds,
             close: config.http.close_seconds,
             stop: self.stop,

@@ -1,6 +1,8 @@
 //! Configuration: flags and environment, one group per part of the server. Values that make no sense
 //! stop the start; a mistyped `LOCUM_*` name is a warning that names the nearest known one.
 
+mod code;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,6 +13,8 @@ use clap::builder::RangedU64ValueParser;
 use secrecy::SecretString;
 
 use crate::dialect::Dialect;
+
+pub use code::CodeOptions;
 
 /// Everything `locum serve` can be told.
 #[derive(Debug, Clone, Args)]
@@ -27,6 +31,8 @@ pub struct Config {
     pub embedding: EmbeddingOptions,
     #[command(flatten)]
     pub runs: RunOptions,
+    #[command(flatten)]
+    pub code: CodeOptions,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::auth::Authenticator;
 use crate::dialect::Dialect;
+use crate::interpreter::Interpreter;
 use crate::pool::PgPool;
+use crate::sandbox::Tier;
 use crate::services::{files, retrieval, runs, vector_stores};
 
 /// Shared by all handlers; cheap to clone.
@@ -19,6 +21,9 @@ pub struct Inner {
     pub files: files::Context,
     pub vector_stores: vector_stores::Context,
     pub retrieval: retrieval::Context,
+    pub interpreter: Interpreter,
+    /// What isolates the code that it runs, unless it is refused.
+    pub tier: Option<Tier>,
     /// The contract of requests without an `OpenAI-Beta` header.
     pub default_dialect: Dialect,
 }

@@ -43,6 +43,7 @@ impl Execution<'_> {
             self.reply.calls.truncate(1);
         }
         self.search_for_calls(prompt).await?;
+        self.interpret_calls(prompt).await?;
         self.answer_unknown();
         let required = self.calls_for_client();
         let (tool_calls, model_calls) = (self.reply.tool_calls(), self.reply.model_calls());

@@ -47,6 +47,8 @@ pub struct Execution<'a> {
     pub reply: Reply,
     /// What the stored turns have found in files, which the reply can cite.
     pub sources: Sources,
+    /// The files of images that code of the stored turns has drawn, which no message shows yet.
+    pub images: Vec<String>,
 }
 
 /// What follows a turn.
@@ -71,7 +73,8 @@ pub async fn execute(engine: &Engine, mut leased: LeasedRun, executing: Executin
     let publisher =
         Publisher::new(&engine.hub, &run_id, leased.token, leased.published, leased.events_wanted);
     let (reply, sources) = (Reply::default(), Sources::default());
-    let mut execution = Execution { engine, executing, publisher, top, leased, reply, sources };
+    let images = Vec::new();
+    let mut execution = Execution { engine, executing, publisher, top, leased, reply, sources, images };
     if let Err(stop) = execution.announce_start(dropped, may_have_lost, asked_before).await {
         return execution.end(stop).await;
     }
@@ -175,10 +178,11 @@ impl Execution<'_> {
         loop {
             let bounds = Bounds { model: &model, window, history_limit, halvings };
             let mut prompt = retry::until_lapsed(self.engine.lease(), || {
-                prompt::build(&self.engine.files, &self.leased, &bounds)
+                prompt::build(&self.engine.files, &self.leased, &bounds, self.engine.interpreter.refusal())
             })
             .await??;
             self.sources = std::mem::take(&mut prompt.sources);
+            self.images = std::mem::take(&mut prompt.images);
             if prompt.exceeds_maximum {
                 self.settle_incomplete(RunIncompleteReason::MaxPromptTokens, None).await?;
                 return Ok(Next::Settled);
@@ -363,7 +367,10 @@ impl Execution<'_> {
                 tracing::info!(run.id = self.leased.run.id, "the run is no longer this node's");
                 return;
             }
-            Stop::Gone => return announce_gone(self.engine, &self.leased),
+            Stop::Gone => {
+                self.engine.interpreter.end(&self.leased.run.thread_id);
+                return announce_gone(self.engine, &self.leased);
+            }
             Stop::Abandoned => return,
             Stop::Cancelled => {
                 (RunStatus::Cancelled, RunStepStatus::Cancelled, MessageIncompleteReason::RunCancelled, None)

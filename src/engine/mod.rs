@@ -16,6 +16,7 @@ mod execution;
 mod heartbeat;
 mod holding;
 mod images;
+mod interpreting;
 pub mod model;
 mod outcome;
 mod prompt;
@@ -35,9 +36,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::RunOptions;
+use crate::config::{CodeOptions, RunOptions};
 use crate::error::{Error, ErrorBody};
 use crate::events::{Hub, RunEvent};
+use crate::interpreter::Interpreter;
 use crate::pool::PgPool;
 use crate::services::retrieval;
 use crate::services::runs::lease;
@@ -54,6 +56,9 @@ pub struct Contexts {
     pub runs: runs::Context,
     pub files: files::Context,
     pub retrieval: retrieval::Context,
+    /// Where code runs, and what bounds it.
+    pub interpreter: Interpreter,
+    pub code: CodeOptions,
 }
 
 /// The engine of this node.
@@ -68,6 +73,8 @@ pub struct Engine {
     keeping: runs::Context,
     files: files::Context,
     retrieval: retrieval::Context,
+    interpreter: Interpreter,
+    code: CodeOptions,
     model: Model,
     options: RunOptions,
     /// Times that a request is sent again after a transient failure of the model server.
@@ -82,7 +89,7 @@ pub struct Engine {
 impl Engine {
     /// Starts the engine on what `assignments` brings and what the queue holds.
     pub fn start(
-        Contexts { runs, files, retrieval }: Contexts,
+        Contexts { runs, files, retrieval, interpreter, code }: Contexts,
         keeper: PgPool,
         model: Model,
         retries: u32,
@@ -98,6 +105,8 @@ impl Engine {
             runs,
             files,
             retrieval,
+            interpreter,
+            code,
             model,
             options,
             retries,

@@ -11,16 +11,17 @@ use super::citations::{self, Form, Sources};
 use super::images::{self, Images};
 use super::outcome::Stop;
 use super::tokens;
-use super::tools::{self, Offer, file_search, function};
+use super::tools::{self, Offer, code_interpreter, file_search, function};
 use crate::error::Error;
 use crate::pool::PgPool;
+use crate::services::code_files;
 use crate::services::files;
 use crate::services::messages::history::{self, HistoryMessage};
 use crate::services::run_steps::{self, ModelCall};
 use crate::services::runs::LeasedRun;
 use crate::types::message::{ContentPart, Role};
 use crate::types::run::{Run, TruncationKind};
-use crate::types::run_step::{StepDetails, ToolCall, ToolCallKind};
+use crate::types::run_step::{CodeInterpreterOutput, StepDetails, ToolCall, ToolCallKind};
 use crate::types::tool::ResponseFormat;
 
 /// Messages of the history read at once: what fills a small window.
@@ -45,6 +46,8 @@ pub struct Prompt {
     pub exceeds_maximum: bool,
     /// What the run has found in files so far.
     pub sources: Sources,
+    /// The files of images that the run's code has drawn since its last message.
+    pub images: Vec<String>,
     history: Vec<HistoryMessage>,
     /// Tokens that a prompt may take of the context window.
     room: i64,
@@ -93,10 +96,15 @@ pub async fn build(
     files: &files::Context,
     leased: &LeasedRun,
     bounds: &Bounds<'_>,
+    code_refusal: Option<&str>,
 ) -> Result<Result<Prompt, Stop>, Error> {
     let (db, run) = (&files.db, &leased.run);
-    let Said { messages: turns, sources } = said_by_run(db, leased, bounds.halvings).await?;
-    let offer = match tools::offer(leased) {
+    let Said { messages: turns, mut sources, images: drawn } =
+        said_by_run(db, leased, bounds.halvings).await?;
+    if code_interpreter::is_in(&run.tools) {
+        sources.add_files(code_files::of_thread(db, &leased.project, &run.thread_id).await?);
+    }
+    let offer = match tools::offer(leased, code_refusal) {
         Ok(offer) => offer,
         Err(stop) => return Ok(Err(stop)),
     };
@@ -110,7 +118,7 @@ pub async fn build(
     let history = read_history(db, leased, budget).await?;
     let images = images::load(files, &leased.project, &history).await?;
     let exceeds_maximum = left.prompt.is_some_and(|most| exceeds(most, &fixed_texts, &history));
-    if file_search::settings(&run.tools).is_none() {
+    if file_search::settings(&run.tools).is_none() && !code_interpreter::is_in(&run.tools) {
         fixed_texts = Vec::new();
     }
     let mut conversation = Vec::with_capacity(history.len() + turns.len() + 1);
@@ -124,7 +132,7 @@ pub async fn build(
         conversation.push(json!({ "role": "system", "content": NO_INSTRUCTIONS }));
     }
     let body = body(run, bounds.model, conversation, &offer, left.completion);
-    Ok(Ok(Prompt { body, exceeds_maximum, sources, history, room, fixed_texts }))
+    Ok(Ok(Prompt { body, exceeds_maximum, sources, images: drawn, history, room, fixed_texts }))
 }
 
 /// What is left of the run's maxima, in tokens.
@@ -169,6 +177,10 @@ async fn read_history(
         for mut message in page {
             below = message.ord;
             citations::strip_markers(&mut message.content);
+            if message.role == Role::Assistant {
+                // Models are not shown what they have drawn, so it takes no room.
+                message.content.retain(|part| !matches!(part, ContentPart::ImageFile { .. }));
+            }
             if message.content.is_empty() {
                 continue;
             }
@@ -285,6 +297,7 @@ fn text_of(part: &ContentPart) -> Option<&str> {
 struct Said {
     messages: Vec<Value>,
     sources: Sources,
+    images: Vec<String>,
 }
 
 /// What the run has said and called in the turns that are stored whole. The text and the calls of one
@@ -292,19 +305,20 @@ struct Said {
 async fn said_by_run(db: &PgPool, leased: &LeasedRun, halvings: u32) -> Result<Said, Error> {
     let form = Form::of(leased.dialect);
     if leased.turns == 0 {
-        return Ok(Said { messages: Vec::new(), sources: Sources::of(form, &[]) });
+        return Ok(Said { messages: Vec::new(), sources: Sources::of(form, &[]), images: Vec::new() });
     }
     let steps = run_steps::of_turns_below(db, &leased.run.id, leased.turns).await?;
     let texts = history::contents_of_run(db, &leased.run.thread_id, &leased.run.id).await?;
     let sources = Sources::of(form, &steps);
     let mut said: Vec<Value> = Vec::new();
-    let mut text_turn = None;
+    let (mut text_turn, mut images) = (None, Vec::new());
     for step in steps {
         match &step.step_details {
             StepDetails::MessageCreation { message_creation } => {
                 let content = texts.get(&message_creation.message_id).map_or(&[][..], Vec::as_slice);
                 said.push(chat_message(Role::Assistant, content, &Images::default()));
                 text_turn = Some(step.turn);
+                images.clear();
             }
             StepDetails::ToolCalls { tool_calls } => {
                 if text_turn != Some(step.turn) {
@@ -315,10 +329,23 @@ async fn said_by_run(db: &PgPool, leased: &LeasedRun, halvings: u32) -> Result<S
                     message["tool_calls"] = Value::Array(calls);
                 }
                 said.extend(outputs);
+                images.extend(tool_calls.iter().flat_map(images_of));
             }
         }
     }
-    Ok(Said { messages: said, sources })
+    Ok(Said { messages: said, sources, images })
+}
+
+/// The files of the images that a call has drawn.
+fn images_of(call: &ToolCall) -> impl Iterator<Item = String> {
+    let outputs = match &call.call {
+        ToolCallKind::CodeInterpreter { code_interpreter } => code_interpreter.outputs.as_slice(),
+        _ => &[],
+    };
+    outputs.iter().filter_map(|output| match output {
+        CodeInterpreterOutput::Image { image } => Some(image.file_id.clone()),
+        CodeInterpreterOutput::Logs { .. } => None,
+    })
 }
 
 /// The calls of a step as the model made them, and their outputs as tool messages. Those of this server may be halved;
@@ -331,7 +358,13 @@ fn exchange(shown: &[ToolCall], calls: &[ModelCall], halvings: u32) -> (Vec<Valu
         };
         let answered = call.output.as_deref().map(|output| halved(output, halvings));
         let output = answered.or(submitted).unwrap_or_default();
-        let function = json!({ "name": call.name, "arguments": function::arguments(&call.arguments) });
+        let arguments = match &shown.call {
+            ToolCallKind::CodeInterpreter { code_interpreter } => {
+                tools::code_interpreter::arguments(&call.arguments, &code_interpreter.input)
+            }
+            _ => function::arguments(&call.arguments),
+        };
+        let function = json!({ "name": call.name, "arguments": arguments });
         let made = json!({ "id": call.id, "type": "function", "function": function });
         (made, json!({ "role": "tool", "tool_call_id": call.id, "content": output }))
     });

@@ -1,12 +1,16 @@
 //! One reply of the model as it has come so far, and as messages and steps show it.
 
 use super::citations::Reader;
-use super::tools::{Answerer, file_search};
+use super::tools::{Answerer, code, file_search};
 use crate::services::run_steps::ModelCall;
 use crate::services::runs::progress::OpenStep;
-use crate::types::message::{Annotation, ContentPart, Text};
-use crate::types::run_step::{FileSearchResult, FunctionCall, ToolCall, ToolCallKind};
-use crate::types::tool::FileSearch;
+use crate::types::message::{
+    Annotation, Attachment, AttachmentTool, ContentPart, ImageDetail, ImageFile, Text,
+};
+use crate::types::run_step::{
+    CodeInterpreterCall, CodeInterpreterOutput, FileSearchResult, FunctionCall, ToolCall, ToolCallKind,
+};
+use crate::types::tool::{FileSearch, ToolKind};
 use crate::types::usage::Usage;
 
 /// What the model has said in this turn so far.
@@ -18,6 +22,8 @@ pub struct Reply {
     pub blanks: String,
     /// The message's text as far as it was told, the citations in it, and its refusal.
     pub text: String,
+    /// The files of images that stand before the text: what code has drawn since the run's last message.
+    pub images: Vec<String>,
     pub annotations: Vec<Annotation>,
     pub refusal: String,
     /// What may be a marker is held back in it until that is decided.
@@ -40,6 +46,11 @@ pub struct Call {
     pub output: Option<String>,
     /// What a search found.
     pub results: Vec<FileSearchResult>,
+    /// The code that is to be run, as far as it was told, and what running it brought forth.
+    pub input: String,
+    pub outputs: Vec<CodeInterpreterOutput>,
+    /// Reads it out of the arguments.
+    pub code: code::Reader,
 }
 
 impl Call {
@@ -48,6 +59,12 @@ impl Call {
             Answerer::FileSearch(settings) => {
                 ToolCallKind::FileSearch { file_search: file_search::call(settings, self.results.clone()) }
             }
+            Answerer::CodeInterpreter => ToolCallKind::CodeInterpreter {
+                code_interpreter: CodeInterpreterCall {
+                    input: self.input.clone(),
+                    outputs: self.outputs.clone(),
+                },
+            },
             Answerer::Client | Answerer::Nobody => ToolCallKind::Function {
                 function: FunctionCall {
                     name: self.name.clone(),
@@ -59,11 +76,16 @@ impl Call {
         ToolCall { id: self.id.clone(), call }
     }
 
+    /// Whether a step shows what it was answered with otherwise than as the output of a function.
+    fn is_hosted(&self) -> bool {
+        matches!(self.answerer, Answerer::FileSearch(_) | Answerer::CodeInterpreter)
+    }
+
     /// The settings of the search that it is.
     pub fn search(&self) -> Option<&FileSearch> {
         match &self.answerer {
             Answerer::FileSearch(settings) => Some(settings),
-            Answerer::Client | Answerer::Nobody => None,
+            Answerer::Client | Answerer::CodeInterpreter | Answerer::Nobody => None,
         }
     }
 }
@@ -84,9 +106,9 @@ impl Reply {
         !self.text.is_empty() || !self.reader.is_idle()
     }
 
-    /// The content of the message: its text, then its refusal; never nothing.
+    /// The content of the message: images, its text, then its refusal; never no text or refusal.
     pub fn content(&self) -> Vec<ContentPart> {
-        let mut content = Vec::new();
+        let mut content = self.shown_images();
         if !self.text.is_empty() || self.refusal.is_empty() {
             let text = Text { value: self.text.clone(), annotations: self.annotations.clone() };
             content.push(ContentPart::Text { text });
@@ -97,6 +119,28 @@ impl Reply {
         content
     }
 
+    /// The parts of the message that are images.
+    pub fn shown_images(&self) -> Vec<ContentPart> {
+        let part = |file_id: &String| ContentPart::ImageFile {
+            image_file: ImageFile { file_id: file_id.clone(), detail: ImageDetail::Auto },
+        };
+        self.images.iter().map(part).collect()
+    }
+
+    /// The files that code wrote and the message links, each once.
+    pub fn attachments(&self) -> Vec<Attachment> {
+        let mut attachments: Vec<Attachment> = Vec::new();
+        for annotation in &self.annotations {
+            if let Annotation::FilePath { file_path, .. } = annotation
+                && !attachments.iter().any(|attachment| attachment.file_id == file_path.file_id)
+            {
+                let tools = vec![AttachmentTool { kind: ToolKind::CodeInterpreter }];
+                attachments.push(Attachment { file_id: file_path.file_id.clone(), tools });
+            }
+        }
+        attachments
+    }
+
     /// The calls as the model made them.
     pub fn model_calls(&self) -> Vec<ModelCall> {
         let calls = self.calls.iter().map(|call| ModelCall {
@@ -104,7 +148,7 @@ impl Reply {
             name: call.name.clone(),
             arguments: call.arguments.clone(),
             // The step has that of a function.
-            output: call.search().and(call.output.clone()),
+            output: call.output.clone().filter(|_| call.is_hosted()),
         });
         calls.collect()
     }

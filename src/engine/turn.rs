@@ -9,7 +9,7 @@ use super::model::stream::ReplyEvent;
 use super::outcome::Stop;
 use super::reply::Call;
 use super::retry;
-use super::tools::{self, Answerer, file_search};
+use super::tools::{self, Answerer, code, file_search};
 use crate::events::{
     AnnotationDelta, ContentPartDelta, MessageDelta, MessageEventName, RunEvent, StepDelta, StepEventName,
     TextDelta,
@@ -18,7 +18,7 @@ use crate::ids;
 use crate::services::now;
 use crate::services::run_events::rebuild;
 use crate::services::runs::progress::{self, OpenStep};
-use crate::types::message::{Message, MessageIncompleteReason, MessageStatus, Role};
+use crate::types::message::{ContentPart, Message, MessageIncompleteReason, MessageStatus, Role};
 use crate::types::run_step::{MessageCreation, RunStep, RunStepStatus, StepDetails};
 use crate::types::usage::Usage;
 use crate::types::{IncompleteDetails, LastError, Metadata};
@@ -80,25 +80,26 @@ impl Execution<'_> {
 
     /// Tells what was held back of the text: no marker comes of it any more.
     fn release(&mut self) {
-        if let Some(piece) = self.reply.reader.release() {
+        for piece in self.reply.reader.release(&self.sources) {
             self.tell(piece);
         }
     }
 
     fn tell(&mut self, piece: Piece) {
         let Piece { text: value, start, source } = piece;
+        let index = self.reply.images.len();
         let cited =
             source.and_then(|source| self.sources.annotation(source, &value, &self.reply.text, start));
         let annotations = match cited {
             Some(annotation) => {
-                let index = self.reply.annotations.len();
+                let place = self.reply.annotations.len();
                 self.reply.annotations.push(annotation.clone());
-                Some(vec![AnnotationDelta { index, annotation }])
+                Some(vec![AnnotationDelta { index: place, annotation }])
             }
             None => self.reply.text.is_empty().then(Vec::new),
         };
         self.reply.text.push_str(&value);
-        self.publish_delta(0, || ContentPartDelta::Text { text: TextDelta { value, annotations } });
+        self.publish_delta(index, || ContentPartDelta::Text { text: TextDelta { value, annotations } });
     }
 
     /// A reply without a word is an empty message, so that every completed run has one; blanks are its
@@ -117,7 +118,7 @@ impl Execution<'_> {
         }
         self.open_message().await?;
         self.release();
-        let index = usize::from(!self.reply.text.is_empty());
+        let index = self.reply.images.len() + usize::from(!self.reply.text.is_empty());
         let is_first = self.reply.refusal.is_empty();
         self.reply.refusal.push_str(refusal);
         self.reply.said.push_str(refusal);
@@ -164,7 +165,14 @@ impl Execution<'_> {
             turn: self.leased.turns,
             model_calls: Vec::new(),
         })
-        .await
+        .await?;
+        self.reply.images = std::mem::take(&mut self.images);
+        for (index, part) in self.reply.shown_images().into_iter().enumerate() {
+            if let ContentPart::ImageFile { image_file } = part {
+                self.publish_delta(index, || ContentPartDelta::ImageFile { image_file });
+            }
+        }
+        Ok(())
     }
 
     /// The events of the open step so far.
@@ -214,17 +222,23 @@ impl Execution<'_> {
             arguments: String::new(),
             output: None,
             results: Vec::new(),
+            input: String::new(),
+            outputs: Vec::new(),
+            code: code::Reader::default(),
         };
         self.reply.said.push_str(&call.name);
         let index = self.reply.calls.len();
         if let Some(open) = self.reply.open.as_ref().filter(|_| self.shows_call(index)) {
             let (step_id, call_id) = (&open.step.id, &call.id);
             self.publish(|| {
-                RunEvent::StepDelta(match call.search() {
-                    Some(settings) => {
+                RunEvent::StepDelta(match &call.answerer {
+                    Answerer::FileSearch(settings) => {
                         StepDelta::search_begins(step_id, index, call_id, file_search::ranking(settings))
                     }
-                    None => StepDelta::function_begins(step_id, index, call_id, &call.name),
+                    Answerer::CodeInterpreter => StepDelta::code_begins(step_id, index, call_id),
+                    Answerer::Client | Answerer::Nobody => {
+                        StepDelta::function_begins(step_id, index, call_id, &call.name)
+                    }
                 })
             });
         }
@@ -236,14 +250,28 @@ impl Execution<'_> {
         let Some(call) = self.reply.calls.get_mut(index) else { return };
         call.arguments.push_str(fragment);
         self.reply.said.push_str(fragment);
-        if matches!(call.answerer, Answerer::FileSearch(_)) {
+        match call.answerer {
             // What a search was asked is no part of its call.
-            return;
+            Answerer::FileSearch(_) => return,
+            Answerer::CodeInterpreter => {
+                let code = call.code.read(fragment);
+                return self.tell_code(index, code);
+            }
+            Answerer::Client | Answerer::Nobody => {}
         }
         if let Some(open) = self.reply.open.as_ref().filter(|_| self.shows_call(index)) {
             self.publish(|| {
                 RunEvent::StepDelta(StepDelta::function_arguments(&open.step.id, index, fragment))
             });
+        }
+    }
+
+    /// Takes a piece of a call's code for told.
+    pub fn tell_code(&mut self, index: usize, code: String) {
+        let Some(call) = self.reply.calls.get_mut(index).filter(|_| !code.is_empty()) else { return };
+        call.input.push_str(&code);
+        if let Some(open) = self.reply.open.as_ref().filter(|_| self.shows_call(index)) {
+            self.publish(|| RunEvent::StepDelta(StepDelta::code_input(&open.step.id, index, code)));
         }
     }
 
@@ -310,12 +338,13 @@ impl Execution<'_> {
     pub fn complete_message(&mut self, usage: Usage) -> Option<OpenStep> {
         let at = now();
         self.release();
-        let content = self.reply.content();
+        let (content, attachments) = (self.reply.content(), self.reply.attachments());
         let mut open = self.reply.open.take()?;
         if let Some(message) = &mut open.message {
             message.status = MessageStatus::Completed;
             message.completed_at = Some(at);
             message.content = content;
+            message.attachments = attachments;
         }
         complete(&mut open.step, at, usage);
         Some(open)
@@ -340,15 +369,17 @@ impl Execution<'_> {
         let at = now();
         self.release();
         let content = if self.reply.text.is_empty() && self.reply.refusal.is_empty() {
-            Vec::new()
+            self.reply.shown_images()
         } else {
             self.reply.content()
         };
+        let attachments = self.reply.attachments();
         let calls = self.reply.tool_calls();
         let model_calls = self.reply.model_calls();
         let mut open = self.reply.open.take()?;
         if let Some(message) = &mut open.message {
             message.content = content;
+            message.attachments = attachments;
             mark_incomplete(message, reason, at);
         } else {
             open.step.step_details = StepDetails::ToolCalls { tool_calls: calls };

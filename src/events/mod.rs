@@ -14,7 +14,7 @@ pub use notice::Notice;
 pub use position::Position;
 pub use publisher::Publisher;
 pub use recorder::Recorder;
-pub use step_delta::{FunctionDelta, StepDelta, StepDetailsDelta, ToolCallKindDelta};
+pub use step_delta::{CodeInterpreterDelta, FunctionDelta, StepDelta, StepDetailsDelta, ToolCallKindDelta};
 pub use stored::{Audience, Kind, StoredEvent};
 
 use std::borrow::Cow;
@@ -23,9 +23,9 @@ use serde::Serialize;
 
 use crate::dialect::{Dialect, View};
 use crate::error::ErrorBody;
-use crate::types::message::{Annotation, ContentPart, Message};
+use crate::types::message::{Annotation, ContentPart, FilePath, ImageFile, Message};
 use crate::types::run::{Run, RunStatus};
-use crate::types::run_step::{FileSearchContent, RunStep, ToolCall, ToolCallKind};
+use crate::types::run_step::{CodeInterpreterOutput, FileSearchContent, RunStep, ToolCall, ToolCallKind};
 use crate::types::thread::Thread;
 
 /// An event of a run. Objects are canonical; the stream's writer shows them in the reader's contract. They
@@ -192,7 +192,13 @@ impl RunEvent {
                         let texts = content.map(|FileSearchContent::Text { text }| text.len());
                         OBJECT * (1 + file_search.results.len()) + texts.sum::<usize>()
                     }
-                    ToolCallKind::CodeInterpreter { .. } => OBJECT,
+                    ToolCallKind::CodeInterpreter { code_interpreter } => {
+                        let outputs = code_interpreter.outputs.iter().map(|output| match output {
+                            CodeInterpreterOutput::Logs { logs } => logs.len(),
+                            CodeInterpreterOutput::Image { .. } => 256,
+                        });
+                        OBJECT + code_interpreter.input.len() + outputs.sum::<usize>()
+                    }
                 };
                 OBJECT + step.step_details.tool_calls().iter().map(call).sum::<usize>()
             }
@@ -202,10 +208,12 @@ impl RunEvent {
                         text.value.len() + CITATION * text.annotations.as_ref().map_or(0, Vec::len)
                     }
                     ContentPartDelta::Refusal { refusal, .. } => refusal.len(),
+                    ContentPartDelta::ImageFile { .. } | ContentPartDelta::PlainImageFile { .. } => 256,
                 };
                 256 + delta.delta.content.iter().map(piece).sum::<usize>()
             }
-            RunEvent::StepDelta(_) | RunEvent::Notice(_) => 512,
+            RunEvent::StepDelta(delta) => 512 + delta.length(),
+            RunEvent::Notice(_) => 512,
             RunEvent::ThreadCreated(_) | RunEvent::Error(_) => OBJECT,
         }
     }
@@ -237,6 +245,14 @@ pub struct ContentDelta {
 pub enum ContentPartDelta {
     Text {
         text: TextDelta,
+    },
+    ImageFile {
+        image_file: ImageFile,
+    },
+    /// An image as v1 shows it, which knows no `detail`.
+    #[serde(rename = "image_file")]
+    PlainImageFile {
+        image_file: FilePath,
     },
     Refusal {
         refusal: String,
@@ -271,6 +287,10 @@ impl View for MessageDelta {
                 let text = TextDelta { value: refusal.clone(), annotations: is_first.then(Vec::new) };
                 content.part = ContentPartDelta::Text { text };
             }
+            if let ContentPartDelta::ImageFile { image_file } = &content.part {
+                let image_file = FilePath { file_id: image_file.file_id.clone() };
+                content.part = ContentPartDelta::PlainImageFile { image_file };
+            }
         }
         delta.annotations_mut().for_each(|annotation| annotation.annotation.fill_quote());
         delta
@@ -299,14 +319,14 @@ impl MessageDelta {
     fn is_annotated(&self) -> bool {
         self.delta.content.iter().any(|content| match &content.part {
             ContentPartDelta::Text { text } => text.annotations.as_ref().is_some_and(|all| !all.is_empty()),
-            ContentPartDelta::Refusal { .. } => false,
+            _ => false,
         })
     }
 
     fn annotations_mut(&mut self) -> impl Iterator<Item = &mut AnnotationDelta> {
         let annotations = self.delta.content.iter_mut().filter_map(|content| match &mut content.part {
             ContentPartDelta::Text { text } => text.annotations.as_mut(),
-            ContentPartDelta::Refusal { .. } => None,
+            _ => None,
         });
         annotations.flatten()
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::dialect::View;
-use crate::types::run_step::{FileSearchCall, SearchRanking};
+use crate::types::run_step::{CodeInterpreterOutput, FileSearchCall, SearchRanking};
 
 /// The `thread.run.step.delta` object.
 #[derive(Debug, Clone, Serialize)]
@@ -42,6 +42,9 @@ pub enum ToolCallKindDelta {
     Function {
         function: FunctionDelta,
     },
+    CodeInterpreter {
+        code_interpreter: CodeInterpreterDelta,
+    },
     FileSearch {
         file_search: FileSearchCall,
     },
@@ -63,6 +66,23 @@ pub enum FunctionDelta {
     Arguments { arguments: String },
 }
 
+/// The first piece of a call has an empty input and no outputs; the others a piece of the input, or one output.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum CodeInterpreterDelta {
+    Begin { input: &'static str, outputs: [CodeOutputDelta; 0] },
+    Input { input: String },
+    Output { outputs: [CodeOutputDelta; 1] },
+}
+
+/// An output, whole, and its place among those of its call.
+#[derive(Debug, Clone, Serialize)]
+pub struct CodeOutputDelta {
+    pub index: usize,
+    #[serde(flatten)]
+    pub output: CodeInterpreterOutput,
+}
+
 impl StepDelta {
     /// The first piece of a function call.
     pub fn function_begins(step_id: &str, index: usize, call_id: &str, name: &str) -> Self {
@@ -81,6 +101,43 @@ impl StepDelta {
     pub fn function_arguments(step_id: &str, index: usize, arguments: &str) -> Self {
         let function = FunctionDelta::Arguments { arguments: arguments.to_owned() };
         Self::of(step_id, ToolCallDelta { index, id: None, call: ToolCallKindDelta::Function { function } })
+    }
+
+    /// The first piece of a call of the code interpreter.
+    pub fn code_begins(step_id: &str, index: usize, call_id: &str) -> Self {
+        let code_interpreter = CodeInterpreterDelta::Begin { input: "", outputs: [] };
+        let call = ToolCallKindDelta::CodeInterpreter { code_interpreter };
+        Self::of(step_id, ToolCallDelta { index, id: Some(call_id.to_owned()), call })
+    }
+
+    /// A further piece of its code.
+    pub fn code_input(step_id: &str, index: usize, input: String) -> Self {
+        Self::of_code(step_id, index, CodeInterpreterDelta::Input { input })
+    }
+
+    /// The output at this place among those of its call.
+    pub fn code_output(step_id: &str, index: usize, place: usize, output: CodeInterpreterOutput) -> Self {
+        let outputs = [CodeOutputDelta { index: place, output }];
+        Self::of_code(step_id, index, CodeInterpreterDelta::Output { outputs })
+    }
+
+    fn of_code(step_id: &str, index: usize, code_interpreter: CodeInterpreterDelta) -> Self {
+        let call = ToolCallKindDelta::CodeInterpreter { code_interpreter };
+        Self::of(step_id, ToolCallDelta { index, id: None, call })
+    }
+
+    /// Bytes of what can be long.
+    pub fn length(&self) -> usize {
+        let StepDetailsDelta::ToolCalls { tool_calls: [call] } = &self.delta.step_details;
+        match &call.call {
+            ToolCallKindDelta::CodeInterpreter {
+                code_interpreter: CodeInterpreterDelta::Output { outputs: [output] },
+            } => match &output.output {
+                CodeInterpreterOutput::Logs { logs } => logs.len(),
+                CodeInterpreterOutput::Image { .. } => 0,
+            },
+            _ => 0,
+        }
     }
 
     /// The only piece of a search: what it finds is told with the end of its step.

@@ -150,7 +150,7 @@ fn is_same_in_both(event: &RunEvent) -> bool {
         RunEvent::Notice(_) | RunEvent::Error(_) => true,
         RunEvent::MessageDelta(delta) => delta.delta.content.iter().all(|content| match &content.part {
             ContentPartDelta::Text { text } => text.annotations.as_ref().is_none_or(Vec::is_empty),
-            ContentPartDelta::Refusal { .. } => false,
+            _ => false,
         }),
         _ => false,
     }

@@ -9,6 +9,7 @@
 
 mod files;
 mod frames;
+mod known;
 mod launcher;
 mod output;
 mod pool;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use self::pool::Pool;
 
 pub use self::files::{Entry, FileError, name_of};
+pub use self::known::Known;
 pub use self::launcher::{Launched, Launcher, Process};
 pub use self::pool::Lease;
 pub use self::session::{Executed, Outcome};

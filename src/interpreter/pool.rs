@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::files::{Entry, FileError};
+use super::known::Known;
 use super::launcher::Launcher;
 use super::session::{Executed, Outcome, Session};
 use super::{Options, Unavailable};
@@ -67,6 +68,7 @@ struct Slot {
 
 struct Held {
     session: Session,
+    known: Known,
     used: Instant,
     permit: OwnedSemaphorePermit,
 }
@@ -132,7 +134,7 @@ impl Pool {
         if is_new {
             let permit = self.permit().await?;
             let session = self.fresh().await?;
-            *guard = Some(Held { session, used: Instant::now(), permit });
+            *guard = Some(Held { session, known: Known::default(), used: Instant::now(), permit });
         }
         let taken = OwnedMutexGuard::try_map(guard, Option::as_mut);
         let taken = taken.map_err(|_| Unavailable::NotStarted("it is not there".to_owned()))?;
@@ -310,6 +312,11 @@ impl Lease {
     /// Whether nothing of earlier calls is there.
     pub fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// What the server remembers of the session.
+    pub fn known(&mut self) -> &mut Known {
+        &mut self.session.known
     }
 
     /// The folder of its files as the code sees it.

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde_json::{Value, json};
 
 use crate::state::AppState;
 
@@ -24,12 +25,21 @@ async fn readyz(State(state): State<AppState>) -> Response {
         return unavailable("the server is stopping");
     }
     match crate::database::check(&state.db).await {
-        Ok(()) => status(StatusCode::OK, r#"{"status":"ready"}"#),
+        Ok(()) => status(StatusCode::OK, ready(&state).to_string()),
         Err(error) => {
             tracing::warn!(%error, "not ready");
             unavailable("the database does not answer")
         }
     }
+}
+
+/// A server whose code interpreter is refused is ready for all else.
+fn ready(state: &AppState) -> Value {
+    let tier = state.tier.map(|tier| json!({ "status": "ready", "sandbox": tier.to_string() }));
+    let code_interpreter = tier.unwrap_or_else(
+        || json!({ "status": "refused", "reason": state.interpreter.refusal().unwrap_or_default() }),
+    );
+    json!({ "status": "ready", "code_interpreter": code_interpreter })
 }
 
 fn unavailable(reason: &'static str) -> Response {

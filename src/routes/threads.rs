@@ -54,5 +54,7 @@ async fn delete(
     caller: Caller,
     Ids(id): Ids<String>,
 ) -> Result<Response, Error> {
-    json(caller.dialect, &threads::delete(&state.runs, &caller.project.0, &id).await?)
+    let deleted = threads::delete(&state.runs, &caller.project.0, &id).await?;
+    state.interpreter.end(&id);
+    json(caller.dialect, &deleted)
 }

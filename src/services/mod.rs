@@ -26,6 +26,7 @@ macro_rules! scan {
 
 pub mod assistant_files;
 pub mod assistants;
+pub mod code_files;
 pub mod files;
 pub mod keys;
 pub mod messages;

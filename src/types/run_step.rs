@@ -140,7 +140,21 @@ pub struct FunctionCall {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CodeInterpreterCall {
     pub input: String,
-    pub outputs: Vec<Value>,
+    pub outputs: Vec<CodeInterpreterOutput>,
+}
+
+/// What running code brought forth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum CodeInterpreterOutput {
+    Logs { logs: String },
+    Image { image: OutputImage },
+}
+
+/// An image by its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputImage {
+    pub file_id: String,
 }
 
 /// A call of file search.

@@ -83,6 +83,7 @@ const RULES: &[Rule] = &[
             "ids",
             "error",
             "config",
+            "interpreter",
             "pool::PgPool",
             // The word alone: markers of sources differ.
             "dialect::Dialect",

@@ -108,7 +108,7 @@ async fn health_needs_no_key() {
     for client in [app.anonymous(), app.bare(), wrong] {
         let client = client.with_base(&app.url);
         assert_eq!(client.get("/healthz").await.ok(), json!({"status": "ok"}));
-        assert_eq!(client.get("/readyz").await.ok(), json!({"status": "ready"}));
+        assert_eq!(client.get("/readyz").await.ok()["status"], "ready");
     }
 }
 

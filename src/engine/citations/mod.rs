@@ -5,8 +5,11 @@
 //! result, and `【i†source】` in v1, where i counts the results of the run. Numbers begin anew with each run,
 //! so markers of earlier runs would name something else: the model is not shown them again.
 //!
+//! What code has written is cited by its path: `sandbox:/mnt/data/name`. Paths stay as they are from run to run.
+//!
 //! `reader` finds the markers in a text that comes in pieces, `quote` picks what a citation quotes.
 
+mod paths;
 mod quote;
 mod reader;
 
@@ -15,9 +18,11 @@ pub use reader::{Piece, Reader};
 use std::borrow::Cow;
 
 use crate::dialect::Dialect;
+use crate::services::code_files::CodeFile;
 use crate::services::run_steps::StoredStep;
-use crate::types::message::{Annotation, ContentPart, FileCitation, Text};
+use crate::types::message::{Annotation, ContentPart, FileCitation, FilePath, Text};
 use crate::types::run_step::{FileSearchContent, FileSearchResult, ToolCallKind};
+use paths::Paths;
 
 /// Characters of a file's name in a marker: the model has to repeat it.
 const NAME: usize = 100;
@@ -60,6 +65,17 @@ pub struct Sources {
     found: Vec<Source>,
     /// The place in it at which each search begins.
     searches: Vec<usize>,
+    /// The files of the folder in which the thread's code runs.
+    paths: Paths,
+}
+
+/// What a marker names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cited {
+    /// The result at this place.
+    Result(usize),
+    /// The file at this place.
+    File(usize),
 }
 
 #[derive(Debug)]
@@ -92,8 +108,13 @@ impl Sources {
         }));
     }
 
+    /// Adds what lies in the folder of the thread's code, but for files that were deleted.
+    pub fn add_files(&mut self, files: Vec<CodeFile>) {
+        self.paths = Paths::new(files.into_iter().filter(|file| file.bytes.is_some()));
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
+        self.found.is_empty() && self.paths.is_empty()
     }
 
     /// How many searches have found nothing.
@@ -129,9 +150,20 @@ impl Sources {
     }
 
     /// The annotation of a marker that stands at this character, behind what was said before it.
-    pub fn annotation(&self, place: usize, marker: &str, said: &str, start: usize) -> Option<Annotation> {
-        let source = self.found.get(place)?;
+    pub fn annotation(&self, cited: Cited, marker: &str, said: &str, start: usize) -> Option<Annotation> {
         let index = |at: usize| i64::try_from(at).unwrap_or(i64::MAX);
+        let place = match cited {
+            Cited::Result(place) => place,
+            Cited::File(place) => {
+                return Some(Annotation::FilePath {
+                    text: marker.to_owned(),
+                    file_path: FilePath { file_id: self.paths.file_id(place)?.to_owned() },
+                    start_index: index(start),
+                    end_index: index(start + marker.chars().count()),
+                });
+            }
+        };
+        let source = self.found.get(place)?;
         Some(Annotation::FileCitation {
             text: marker.to_owned(),
             file_citation: FileCitation {

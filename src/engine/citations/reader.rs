@@ -4,7 +4,7 @@
 //!
 //! `【` and `】` may be `[` and `]`, for small models: what stands between must name a result all the same.
 
-use super::Sources;
+use super::{Cited, Sources};
 
 /// Digits of a number in a marker.
 const DIGITS: usize = 6;
@@ -23,16 +23,16 @@ pub struct Piece {
     pub text: String,
     /// The character of the whole text at which it begins.
     pub start: usize,
-    /// The place of the result that it is the marker of.
-    pub source: Option<usize>,
+    /// What it is the marker of.
+    pub source: Option<Cited>,
 }
 
 /// What a text begins with.
-enum Beginning {
+pub(super) enum Beginning {
     /// A marker of so many bytes.
     Marker {
         length: usize,
-        source: usize,
+        source: Cited,
     },
     /// More of it will tell.
     Undecided,
@@ -50,11 +50,27 @@ impl Reader {
         if sources.is_empty() {
             return self.piece(text.to_owned(), None).into_iter().collect();
         }
-        let mut text = std::mem::take(&mut self.held) + text;
+        let text = std::mem::take(&mut self.held) + text;
+        self.find(text, sources, false)
+    }
+
+    /// What was held back: nothing more comes.
+    pub fn release(&mut self, sources: &Sources) -> Vec<Piece> {
+        let held = std::mem::take(&mut self.held);
+        self.find(held, sources, true)
+    }
+
+    fn find(&mut self, mut text: String, sources: &Sources, is_end: bool) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let mut from = 0;
-        while let Some(place) = text[from..].find(['【', '[']).map(|place| from + place) {
-            match beginning(&text[place..], sources) {
+        while let Some(place) = text[from..].find(['【', '[', 's']).map(|place| from + place) {
+            let rest = &text[place..];
+            let begins = if rest.starts_with('s') {
+                sources.paths.beginning(rest, is_end)
+            } else {
+                beginning(rest, sources)
+            };
+            match begins {
                 Beginning::Marker { length, source } => {
                     let rest = text.split_off(place + length);
                     let marker = text.split_off(place);
@@ -62,24 +78,20 @@ impl Reader {
                     pieces.extend(self.piece(marker, Some(source)));
                     from = 0;
                 }
-                Beginning::Undecided => {
+                Beginning::Undecided if !is_end => {
                     self.held = text.split_off(place);
                     break;
                 }
-                Beginning::Text => from = place + text[place..].chars().next().map_or(1, char::len_utf8),
+                Beginning::Undecided | Beginning::Text => {
+                    from = place + text[place..].chars().next().map_or(1, char::len_utf8)
+                }
             }
         }
         pieces.extend(self.piece(text, None));
         pieces
     }
 
-    /// What was held back: nothing more comes that could make it a marker.
-    pub fn release(&mut self) -> Option<Piece> {
-        let held = std::mem::take(&mut self.held);
-        self.piece(held, None)
-    }
-
-    fn piece(&mut self, text: String, source: Option<usize>) -> Option<Piece> {
+    fn piece(&mut self, text: String, source: Option<Cited>) -> Option<Piece> {
         if text.is_empty() {
             return None;
         }
@@ -106,7 +118,8 @@ fn beginning(text: &str, sources: &Sources) -> Beginning {
     let endings = sources.names(source).map(|name| format!("{name}{close}"));
     for ending in &endings {
         if let Some(after) = rest.strip_prefix(ending.as_str()) {
-            return Beginning::Marker { length: text.len() - after.len(), source };
+            let length = text.len() - after.len();
+            return Beginning::Marker { length, source: Cited::Result(source) };
         }
     }
     undecided_if(endings.iter().any(|ending| ending.starts_with(rest)))
@@ -127,6 +140,7 @@ fn number(text: &str) -> Option<(usize, &str)> {
 mod tests {
     use super::super::Form;
     use super::*;
+    use crate::services::code_files::CodeFile;
     use crate::types::run_step::{FileSearchContent, FileSearchResult};
 
     fn sources(form: Form, searches: &[&[&str]]) -> Sources {
@@ -145,12 +159,12 @@ mod tests {
     }
 
     /// What a text becomes when it comes in these pieces: texts as they are, markers with their source's place.
-    fn read(sources: &Sources, pieces: &[&str]) -> Vec<(String, Option<usize>)> {
+    fn read(sources: &Sources, pieces: &[&str]) -> Vec<(String, Option<Cited>)> {
         let mut reader = Reader::default();
         let mut out: Vec<Piece> = pieces.iter().flat_map(|piece| reader.read(piece, sources)).collect();
-        out.extend(reader.release());
+        out.extend(reader.release(sources));
         assert!(reader.is_idle());
-        let mut read: Vec<(String, Option<usize>)> = Vec::new();
+        let mut read: Vec<(String, Option<Cited>)> = Vec::new();
         let mut told = 0;
         for piece in out {
             assert_eq!(piece.start, told);
@@ -163,7 +177,7 @@ mod tests {
         read
     }
 
-    fn whole(sources: &Sources, text: &str) -> Vec<(String, Option<usize>)> {
+    fn whole(sources: &Sources, text: &str) -> Vec<(String, Option<Cited>)> {
         let expected = read(sources, &[text]);
         let joined: String = expected.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(joined, text);
@@ -180,7 +194,62 @@ mod tests {
 
     fn markers(sources: &Sources, text: &str) -> Vec<(String, usize)> {
         let read = whole(sources, text).into_iter();
-        read.filter_map(|(text, source)| Some((text, source?))).collect()
+        let place = |cited| match cited {
+            Cited::Result(place) | Cited::File(place) => place,
+        };
+        read.filter_map(|(text, source)| Some((text, place(source?)))).collect()
+    }
+
+    /// The paths of these files.
+    fn paths(names: &[&str]) -> Sources {
+        let mut sources = Sources::default();
+        let file = |name: &&str| CodeFile {
+            name: (*name).to_owned(),
+            file_id: format!("file-{name}"),
+            is_input: false,
+            bytes: Some(1),
+        };
+        sources.add_files(names.iter().map(file).collect());
+        sources
+    }
+
+    #[test]
+    fn paths_are_found_wherever_they_stand() {
+        let files = paths(&["a.csv", "a.csv.gz", "my plot.png", "out/é.txt", "b"]);
+        for (text, path, place) in [
+            ("[it](sandbox:/mnt/data/a.csv) is", "sandbox:/mnt/data/a.csv", 0),
+            ("See sandbox:/mnt/data/a.csv.", "sandbox:/mnt/data/a.csv", 0),
+            ("See sandbox:/mnt/data/a.csv", "sandbox:/mnt/data/a.csv", 0),
+            ("sandbox:/mnt/data/a.csv. It", "sandbox:/mnt/data/a.csv", 0),
+            ("sandbox:/mnt/data/a.csv.gz", "sandbox:/mnt/data/a.csv.gz", 1),
+            ("sandbox:/mnt/data/a.csv.g", "", 0),
+            ("sandbox:/mnt/data/my plot.png!", "sandbox:/mnt/data/my plot.png", 2),
+            ("(sandbox:/mnt/data/my%20plot.png)", "sandbox:/mnt/data/my%20plot.png", 2),
+            ("😀ssandbox:/mnt/data/out/é.txtです", "sandbox:/mnt/data/out/é.txt", 3),
+            ("sandbox:/mnt/data/b c", "sandbox:/mnt/data/b", 4),
+        ] {
+            let found = markers(&files, text);
+            let expected = [(path.to_owned(), place)];
+            assert_eq!(found, if path.is_empty() { &[][..] } else { &expected }, "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_of_nothing_known_stay_text() {
+        let files = paths(&["a.csv", "b"]);
+        for text in [
+            "sandbox:/mnt/data/c.csv",
+            "sandbox:/mnt/data/a.csvx",
+            "sandbox:/mnt/data/b/a.csv",
+            "sandbox:/mnt/data/b-1",
+            "sandbox:/mnt/a.csv",
+            "sandbox:/mnt/data/",
+            "sandbox",
+            "s",
+            "/mnt/data/a.csv",
+        ] {
+            assert_eq!(whole(&files, text), [(text.to_owned(), None)]);
+        }
     }
 
     #[test]
@@ -232,7 +301,10 @@ mod tests {
             assert_eq!(markers(&v2, &format!("[{marker}】")), [(marker.to_owned(), 0)]);
         }
         let begun = whole(&v2, "【0:0†【0:0†source】");
-        assert_eq!(begun, [("【0:0†".to_owned(), None), ("【0:0†source】".to_owned(), Some(0))]);
+        assert_eq!(
+            begun,
+            [("【0:0†".to_owned(), None), ("【0:0†source】".to_owned(), Some(Cited::Result(0)))]
+        );
     }
 
     #[test]

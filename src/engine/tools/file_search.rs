@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::free_name;
 use crate::engine::citations::{Form, Sources, name as name_in_markers, text_of};
 use crate::engine::tokens;
 use crate::services::retrieval::Found;
@@ -35,11 +36,7 @@ pub const NO_ROOM: &str =
 
 /// What the tool is called in the offer: a function of the client that is called so keeps its name.
 pub fn name(tools: &[Tool]) -> String {
-    let is_free = |name: &str| {
-        !tools.iter().any(|tool| matches!(tool, Tool::Function { function } if function.name == name))
-    };
-    let others = (2..).map(|number: usize| format!("{NAME}_{number}"));
-    std::iter::once(NAME.to_owned()).chain(others).find(|name| is_free(name)).unwrap_or_default()
+    free_name(NAME, tools)
 }
 
 /// The settings of the tool, where a run has it.

@@ -1,7 +1,8 @@
 //! Tools, as the model is offered them and as its calls are answered. Functions are the client's: they
-//! suspend the run. File search runs here at once. The code interpreter is not there in this version, so it
-//! is not offered.
+//! suspend the run. File search and the code interpreter run here at once.
 
+pub mod code;
+pub mod code_interpreter;
 pub mod file_search;
 pub mod function;
 
@@ -24,8 +25,9 @@ pub struct Offer {
 
 /// The tools that a run offers. A forced choice holds until the run has called something, or it would
 /// call for ever. `none` is said by offering nothing, and one named tool by offering it alone: not
-/// every server understands the words.
-pub fn offer(leased: &LeasedRun) -> Result<Offer, Stop> {
+/// every server understands the words. A code interpreter that cannot run is offered all the same: an assistant that
+/// was made for it shall fail and not invent results.
+pub fn offer(leased: &LeasedRun, refusal: Option<&str>) -> Result<Offer, Stop> {
     let (run, form) = (&leased.run, Form::of(leased.dialect));
     let has_called = leased.turns > 0;
     let all = || offered(&run.tools, form, |_| true);
@@ -39,14 +41,18 @@ pub fn offer(leased: &LeasedRun) -> Result<Offer, Stop> {
         ToolChoice::Named(_) if has_called => Ok(Offer { tools: all(), must_call: false }),
         ToolChoice::Named(choice) => {
             let tools = offered(&run.tools, form, |tool| is_chosen(choice, tool));
-            if tools.is_empty() { Err(not_there(choice)) } else { Ok(Offer { tools, must_call: true }) }
+            match (choice.kind, refusal) {
+                _ if tools.is_empty() => Err(not_there(choice)),
+                (ToolKind::CodeInterpreter, Some(reason)) => Err(refused(reason)),
+                _ => Ok(Offer { tools, must_call: true }),
+            }
         }
     }
 }
 
 /// The tools that the model is offered, each once.
 fn offered(tools: &[Tool], form: Form, wanted: impl Fn(&Tool) -> bool) -> Vec<Value> {
-    let mut searches = false;
+    let (mut searches, mut interprets) = (false, false);
     let offers = tools.iter().filter(|tool| wanted(tool)).filter_map(|tool| match tool {
         Tool::Function { function } => Some(function::offer(function)),
         Tool::FileSearch { .. } if searches => None,
@@ -54,7 +60,11 @@ fn offered(tools: &[Tool], form: Form, wanted: impl Fn(&Tool) -> bool) -> Vec<Va
             searches = true;
             Some(file_search::offer(tools, form))
         }
-        Tool::CodeInterpreter => None,
+        Tool::CodeInterpreter if interprets => None,
+        Tool::CodeInterpreter => {
+            interprets = true;
+            Some(code_interpreter::offer(tools))
+        }
     });
     offers.collect()
 }
@@ -72,11 +82,22 @@ fn not_there(choice: &NamedToolChoice) -> Stop {
         (_, Some(function)) => {
             format!("tool_choice names the function '{}', which the run does not have.", function.name)
         }
-        (ToolKind::CodeInterpreter, None) => {
-            "tool_choice names 'code_interpreter', which this server cannot run yet.".to_owned()
-        }
         (kind, None) => format!("tool_choice names '{}', which the run does not have.", kind.as_str()),
     })
+}
+
+/// The end of a run that needs the code interpreter where it cannot run.
+pub fn refused(reason: &str) -> Stop {
+    Stop::server_error(format!("code_interpreter cannot run on this server: {reason}"))
+}
+
+/// A name for a hosted tool that no function of the client has.
+fn free_name(name: &str, tools: &[Tool]) -> String {
+    let is_free = |name: &str| {
+        !tools.iter().any(|tool| matches!(tool, Tool::Function { function } if function.name == name))
+    };
+    let others = (2..).map(|number: usize| format!("{name}_{number}"));
+    std::iter::once(name.to_owned()).chain(others).find(|name| is_free(name)).unwrap_or_default()
 }
 
 /// Who answers a call of the model.
@@ -86,6 +107,8 @@ pub enum Answerer {
     Client,
     /// This server, by searching with these settings.
     FileSearch(FileSearch),
+    /// This server, by running the code.
+    CodeInterpreter,
     /// Nobody has such a tool: models invent names. A client would have no answer, the model may have another idea.
     Nobody,
 }
@@ -99,6 +122,9 @@ pub fn answerer(run: &Run, name: &str) -> Answerer {
     }
     match file_search::settings(&run.tools) {
         Some(settings) if file_search::name(&run.tools) == name => Answerer::FileSearch(settings.clone()),
+        _ if code_interpreter::is_in(&run.tools) && code_interpreter::name(&run.tools) == name => {
+            Answerer::CodeInterpreter
+        }
         _ => Answerer::Nobody,
     }
 }

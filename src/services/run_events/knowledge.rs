@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::events::{ContentPartDelta, FunctionDelta, RunEvent, StepDetailsDelta, ToolCallKindDelta, sse};
+use crate::events::{
+    CodeInterpreterDelta, ContentPartDelta, FunctionDelta, RunEvent, StepDetailsDelta, ToolCallKindDelta, sse,
+};
 
 /// Each event is told once, and of each text what goes beyond the pieces that were told.
 #[derive(Default)]
@@ -51,6 +53,7 @@ impl Knowledge {
                     let bytes = match &content.part {
                         ContentPartDelta::Text { text } => text.value.len(),
                         ContentPartDelta::Refusal { refusal, .. } => refusal.len(),
+                        ContentPartDelta::ImageFile { .. } | ContentPartDelta::PlainImageFile { .. } => 0,
                     };
                     self.told.add(&delta.id, content.index, bytes);
                 }
@@ -62,6 +65,14 @@ impl Knowledge {
                         ToolCallKindDelta::Function { function: FunctionDelta::Arguments { arguments } } => {
                             arguments.len()
                         }
+                        ToolCallKindDelta::CodeInterpreter { code_interpreter } => match code_interpreter {
+                            CodeInterpreterDelta::Begin { .. } => 0,
+                            CodeInterpreterDelta::Input { input } => input.len(),
+                            CodeInterpreterDelta::Output { outputs: [output] } => {
+                                self.told.add(&outputs_of(&delta.id, call.index), output.index, 0);
+                                continue;
+                            }
+                        },
                         ToolCallKindDelta::Function { function: FunctionDelta::Begin { .. } }
                         | ToolCallKindDelta::FileSearch { .. }
                         | ToolCallKindDelta::Retrieval { .. } => 0,
@@ -76,8 +87,8 @@ impl Knowledge {
     /// A frame is told that was written down as it happened.
     pub fn note_frame(&mut self, frame: &str) {
         let Some((name, mut data)) = read(frame) else { return };
-        let Some(id) = data["id"].as_str().map(str::to_owned) else { return };
-        match piece(&mut data) {
+        let Some(mut id) = data["id"].as_str().map(str::to_owned) else { return };
+        match piece(&mut data, &mut id) {
             Some(Piece { index, text }) => self.told.add(&id, index, text.map_or(0, |text| text.len())),
             _ if is_of_part(name) => self.note_name(&id, name),
             _ => {}
@@ -88,12 +99,12 @@ impl Knowledge {
     pub fn unheard(&mut self, frame: &str) -> Option<String> {
         let whole = || Some(frame.to_owned());
         let Some((name, mut data)) = read(frame).filter(|(name, _)| is_of_part(name)) else { return whole() };
-        let Some(id) = data["id"].as_str().map(str::to_owned) else { return whole() };
+        let Some(mut id) = data["id"].as_str().map(str::to_owned) else { return whole() };
         let events = self.events.get(&id).map_or(&[][..], Vec::as_slice);
         if events.iter().any(|event| is_end(event)) {
             return None;
         }
-        let Some(Piece { index, text }) = piece(&mut data) else {
+        let Some(Piece { index, text }) = piece(&mut data, &mut id) else {
             if name.ends_with(".created") {
                 self.again.0.remove(&id);
             }
@@ -143,21 +154,31 @@ fn is_end(name: &str) -> bool {
     last.is_some_and(|last| ["completed", "incomplete", "failed", "cancelled", "expired"].contains(&last))
 }
 
-/// A piece of a part of a message or of a call of a step.
+/// What the outputs of a call are known under: they are numbered by themselves.
+fn outputs_of(step_id: &str, call: usize) -> String {
+    format!("{step_id} {call}")
+}
+
+/// A piece of a part of a message or of a call of a step, or an output of a call.
 struct Piece<'a> {
     index: usize,
-    /// A search has none.
+    /// A search has none, nor has an output.
     text: Option<&'a mut String>,
 }
 
-fn piece(data: &mut Value) -> Option<Piece<'_>> {
+/// The piece that data is. The id becomes that of what the piece is numbered in.
+fn piece<'a>(data: &'a mut Value, id: &mut String) -> Option<Piece<'a>> {
     let delta = data.get_mut("delta")?;
     let part = match delta.get("content") {
         Some(_) => delta.get_mut("content")?.get_mut(0)?,
         None => delta.get_mut("step_details")?.get_mut("tool_calls")?.get_mut(0)?,
     };
     let index = usize::try_from(part.get("index")?.as_u64()?).ok()?;
-    let place = ["/text/value", "/refusal", "/function/arguments"]
+    if let Some(output) = part.pointer("/code_interpreter/outputs/0/index").and_then(Value::as_u64) {
+        *id = outputs_of(id, index);
+        return Some(Piece { index: usize::try_from(output).ok()?, text: None });
+    }
+    let place = ["/text/value", "/refusal", "/function/arguments", "/code_interpreter/input"]
         .into_iter()
         .find(|place| part.pointer(place).is_some_and(Value::is_string));
     let text = match place {

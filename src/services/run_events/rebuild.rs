@@ -256,6 +256,7 @@ fn opened_message(message: &Message) -> Message {
     Message {
         status: MessageStatus::InProgress,
         content: Vec::new(),
+        attachments: Vec::new(),
         completed_at: None,
         incomplete_at: None,
         incomplete_details: None,
@@ -275,7 +276,11 @@ pub fn message_pieces(message: &Message) -> Vec<RunEvent> {
             ContentPart::Refusal { refusal } => {
                 pieces.push((index, ContentPartDelta::Refusal { refusal: refusal.clone(), is_first: true }));
             }
-            ContentPart::ImageFile { .. } | ContentPart::ImageUrl { .. } => {}
+            ContentPart::ImageFile { image_file } => {
+                pieces.push((index, ContentPartDelta::ImageFile { image_file: image_file.clone() }));
+            }
+            // Assistants write none.
+            ContentPart::ImageUrl { .. } => {}
         }
     }
     let deltas = pieces.into_iter().map(|(index, part)| MessageDelta::new(&message.id, index, part));
@@ -314,7 +319,7 @@ fn byte_of(text: &str, character: i64) -> usize {
     text.char_indices().nth(number).map_or(text.len(), |(place, _)| place)
 }
 
-/// The calls of a step, the arguments of each in one piece.
+/// The calls of a step, the arguments or the code of each in one piece.
 pub fn call_pieces(step: &RunStep) -> Vec<RunEvent> {
     let mut pieces = Vec::new();
     for (index, call) in step.step_details.tool_calls().iter().enumerate() {
@@ -329,7 +334,17 @@ pub fn call_pieces(step: &RunStep) -> Vec<RunEvent> {
                 let ranking = file_search.ranking_options.clone();
                 pieces.push(StepDelta::search_begins(&step.id, index, &call.id, ranking));
             }
-            ToolCallKind::CodeInterpreter { .. } => {}
+            ToolCallKind::CodeInterpreter { code_interpreter } => {
+                pieces.push(StepDelta::code_begins(&step.id, index, &call.id));
+                if !code_interpreter.input.is_empty() {
+                    let input = code_interpreter.input.clone();
+                    pieces.push(StepDelta::code_input(&step.id, index, input));
+                }
+                let outputs = code_interpreter.outputs.iter().cloned().enumerate();
+                pieces.extend(
+                    outputs.map(|(place, output)| StepDelta::code_output(&step.id, index, place, output)),
+                );
+            }
         }
     }
     pieces.into_iter().map(RunEvent::StepDelta).collect()

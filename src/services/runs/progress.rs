@@ -149,7 +149,8 @@ pub async fn settle(
             from run where threads.id = run.thread_id and ($16 or $19)
          ),
          message as (
-            update messages set status = $21, content = $22, completed_at = $23, incomplete_at = $24, incomplete_reason = $25
+            update messages set status = $21, content = $22, completed_at = $23, incomplete_at = $24, incomplete_reason = $25,
+                attachments = $40
             from run where messages.id = $20
          ),
          step as (
@@ -198,6 +199,7 @@ pub async fn settle(
         change.completion_tokens,
         change.cached_tokens,
         change.reasoning_tokens,
+        change.attachments as _,
     )
     .fetch_optional(db)
     .await?;
@@ -268,6 +270,7 @@ struct StepChange<'a> {
     message_id: Option<&'a str>,
     message_status: &'static str,
     content: Option<AsJson<&'a [crate::types::message::ContentPart]>>,
+    attachments: Option<AsJson<&'a [crate::types::message::Attachment]>>,
     message_completed_at: Option<time::OffsetDateTime>,
     message_incomplete_at: Option<time::OffsetDateTime>,
     message_reason: Option<&'static str>,
@@ -301,6 +304,7 @@ impl<'a> StepChange<'a> {
             message_id: message.map(|message| message.id.as_str()),
             message_status: message.map_or(MessageStatus::Completed, |message| message.status).as_str(),
             content: message.map(|message| AsJson(message.content.as_slice())),
+            attachments: message.map(|message| AsJson(message.attachments.as_slice())),
             message_completed_at: message.and_then(|message| message.completed_at),
             message_incomplete_at: message.and_then(|message| message.incomplete_at),
             message_reason: message

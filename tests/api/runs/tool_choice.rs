@@ -60,7 +60,7 @@ async fn a_choice_that_cannot_be_met_fails_the_run_with_its_reason() {
         ),
         (
             json!({"type": "code_interpreter"}),
-            "tool_choice names 'code_interpreter', which this server cannot run yet.",
+            "tool_choice names 'code_interpreter', which the run does not have.",
         ),
         (json!({"type": "file_search"}), "tool_choice names 'file_search', which the run does not have."),
     ] {

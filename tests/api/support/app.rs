@@ -129,6 +129,8 @@ impl Builder {
             ("--model-url", model.url()),
             // Failures that last are tested often; that there are more retries by default is a matter of patience.
             ("--model-retries", "3".to_owned()),
+            // Most tests run no code, and to start Python takes a second of a processor.
+            ("--code-sandbox", "off".to_owned()),
         ];
         let given =
             |name: &str| self.arguments.iter().any(|argument| argument.split('=').next() == Some(name));
@@ -139,6 +141,7 @@ impl Builder {
         let Command::Serve(mut config) = cli.command else { unreachable!("the command is serve") };
         // This process is not Locum's own executable.
         config.files.extractor = Some(env!("CARGO_BIN_EXE_locum").into());
+        config.code.code_program = Some(env!("CARGO_BIN_EXE_locum").into());
         for change in self.changes {
             change(&mut config);
         }

@@ -1,0 +1,16 @@
+-- The session that ran code of a thread last, on whatever node: no other has its variables.
+create table code_sessions (
+    thread_id text collate "C" primary key references threads on delete cascade,
+    session   text not null
+);
+
+-- What a thread has in its working folder: files that were put there, and files that code wrote. The files may be
+-- deleted; a row then keeps its name.
+create table code_files (
+    thread_id text collate "C" not null references threads on delete cascade,
+    -- Relative to the folder.
+    name      text collate "C" not null,
+    file_id   text collate "C" not null,
+    is_input  boolean not null,
+    primary key (thread_id, name)
+);
