@@ -26,8 +26,8 @@ const SETTINGS: &[&str] = &[
     "/etc/matplotlibrc",
     "/etc/python3",
 ];
-/// Devices that Landlock lets through, in the tier without devices of its own.
-const DEVICES: &[&str] = &["/dev/urandom", "/dev/random", "/dev/zero"];
+/// Devices that Landlock lets through. Not the one of zeros: mapped and shared it is memory in no process's books.
+const DEVICES: &[&str] = &["/dev/urandom", "/dev/random"];
 const NULL: &str = "/dev/null";
 /// What code sees of its files where it has a file system of its own.
 pub const DATA: &str = "/mnt/data";
@@ -147,7 +147,7 @@ impl Blueprint {
         }
         // The rest of its root and devices is in memory too, without a bound.
         command.args(["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", DATA, "--", STAGE]);
-        let read = ["/proc", "/dev"].iter().map(PathBuf::from);
+        let read = ["/proc"].iter().chain(DEVICES).map(PathBuf::from);
         let write = [TMP, SHARED_MEMORY, DATA, NULL].map(PathBuf::from);
         self.add_stage(&mut command, user, read, &write, arguments);
         command

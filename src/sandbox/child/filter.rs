@@ -24,6 +24,13 @@ const PRCTL: &[u64] = &[15, 16, 3, 2, 23, 0x5356_4d41];
 const FCNTL: &[u64] = &[0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032];
 /// TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX. Nothing that types into a terminal.
 const IOCTL: &[u64] = &[0x5401, 0x5413, 0x541b, 0x5421, 0x5450, 0x5451];
+/// One bit of the two ways to share.
+const MAP_SHARED: u64 = 0x1;
+const MAP_ANONYMOUS: u64 = 0x20;
+const O_ACCMODE: u64 = 0o3;
+const O_WRONLY: u64 = 0o1;
+const O_RDWR: u64 = 0o2;
+const O_TRUNC: u64 = 0o1000;
 const AF_UNIX: u64 = 1;
 const SOCK_STREAM: u64 = 1;
 const SOCK_TYPE: u64 = 0xf;
@@ -68,6 +75,18 @@ fn allowed(tier: Tier) -> Result<Rules, BackendError> {
     // Of itself alone.
     rules.insert(libc::SYS_prlimit64, one_of(0, &[0])?);
     rules.insert(libc::SYS_sched_setaffinity, one_of(0, &[0])?);
+    // Memory without a file that is shared is in no process's books while it is not mapped in.
+    let anonymous = |bits, value| condition(3, SeccompCmpOp::MaskedEq(bits), value);
+    rules.insert(
+        libc::SYS_mmap,
+        vec![
+            rule(vec![anonymous(MAP_ANONYMOUS, 0)?])?,
+            rule(vec![anonymous(MAP_ANONYMOUS | MAP_SHARED, MAP_ANONYMOUS)?])?,
+        ],
+    );
+    rules.insert(libc::SYS_openat, opening(2)?);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_open, opening(1)?);
     match tier {
         Tier::Namespaces => {
             rules.extend(plain(calls::PROCESSES));
@@ -89,6 +108,12 @@ fn allowed(tier: Tier) -> Result<Rules, BackendError> {
         }
     }
     Ok(rules)
+}
+
+/// Landlock before Linux 6.2 lets a file that may only be read be cut off while it is opened.
+fn opening(flags: u8) -> Result<Vec<SeccompRule>, BackendError> {
+    let has = |bits, value| rule(vec![condition(flags, SeccompCmpOp::MaskedEq(bits), value)?]);
+    Ok(vec![has(O_TRUNC, 0)?, has(O_ACCMODE, O_WRONLY)?, has(O_ACCMODE, O_RDWR)?])
 }
 
 fn condition(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCondition, BackendError> {

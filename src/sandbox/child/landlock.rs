@@ -1,7 +1,7 @@
 //! What of the file system is there (Landlock, Linux 5.13): what is named, and nothing else.
 //!
 //! The first version of Landlock is required and all that a kernel has beyond it is used. What the first lacks, the filter of
-//! system calls denies as well: cutting off files by their path, sockets, and signals to others.
+//! system calls denies as well: cutting off files by their path or in opening them, sockets, and signals to others.
 
 use std::path::PathBuf;
 

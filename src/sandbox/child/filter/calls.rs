@@ -8,7 +8,7 @@ pub const ALLOWED: &[c_long] = &[
     // Files: where they are is Landlock's business.
     libc::SYS_read, libc::SYS_readv, libc::SYS_pread64, libc::SYS_preadv, libc::SYS_preadv2,
     libc::SYS_write, libc::SYS_writev, libc::SYS_pwrite64, libc::SYS_pwritev, libc::SYS_pwritev2,
-    libc::SYS_openat, libc::SYS_close, libc::SYS_close_range, libc::SYS_lseek,
+    libc::SYS_close, libc::SYS_close_range, libc::SYS_lseek,
     libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_statfs, libc::SYS_fstatfs,
     libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_readlinkat, libc::SYS_getdents64,
     libc::SYS_getcwd, libc::SYS_chdir, libc::SYS_fchdir, libc::SYS_umask,
@@ -24,7 +24,7 @@ pub const ALLOWED: &[c_long] = &[
     libc::SYS_sendto, libc::SYS_recvfrom, libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_shutdown,
     libc::SYS_getsockopt, libc::SYS_setsockopt, libc::SYS_getsockname, libc::SYS_getpeername,
     // Memory.
-    libc::SYS_brk, libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_mremap, libc::SYS_munmap, libc::SYS_madvise,
+    libc::SYS_brk, libc::SYS_mprotect, libc::SYS_mremap, libc::SYS_munmap, libc::SYS_madvise,
     libc::SYS_mincore, libc::SYS_msync, libc::SYS_membarrier,
     // Threads and the end.
     libc::SYS_futex, libc::SYS_set_robust_list, libc::SYS_get_robust_list, libc::SYS_rseq, libc::SYS_set_tid_address,
@@ -43,7 +43,7 @@ pub const ALLOWED: &[c_long] = &[
     libc::SYS_getresuid, libc::SYS_getresgid, libc::SYS_capget,
     libc::SYS_uname, libc::SYS_sysinfo, libc::SYS_getrusage, libc::SYS_getrlimit,
     // The older forms of these, which newer processors do not have.
-    #[cfg(target_arch = "x86_64")] libc::SYS_open, #[cfg(target_arch = "x86_64")] libc::SYS_creat,
+    #[cfg(target_arch = "x86_64")] libc::SYS_creat,
     #[cfg(target_arch = "x86_64")] libc::SYS_stat, #[cfg(target_arch = "x86_64")] libc::SYS_lstat,
     #[cfg(target_arch = "x86_64")] libc::SYS_access, #[cfg(target_arch = "x86_64")] libc::SYS_readlink,
     #[cfg(target_arch = "x86_64")] libc::SYS_getdents, #[cfg(target_arch = "x86_64")] libc::SYS_mkdir,
