@@ -44,8 +44,7 @@ fn make_private(path: &Path, is_passed: bool) -> io::Result<()> {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Links are removed, not followed.
-        if let Err(error) = fs::remove_dir_all(&self.0) {
+        if let Err(error) = remove(&self.0) {
             tracing::warn!(%error, "the folder of a Python session could not be removed");
         }
     }
@@ -73,8 +72,58 @@ pub fn of_root() -> PathBuf {
 pub fn clear(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
-        if let Err(error) = fs::remove_dir_all(entry.path()) {
+        if let Err(error) = remove(&entry.path()) {
             tracing::warn!(%error, "the folder of an earlier Python session could not be removed");
+        }
+    }
+}
+
+/// Removes a folder in which a stranger has had its way. Links are removed, not followed; folders that are closed are opened;
+/// and those within folders are moved up before they are looked into, for they may lie deeper than a path is long. Nothing may
+/// run any more that could put others in their place.
+fn remove(folder: &Path) -> io::Result<()> {
+    let mut moved = 0_u64;
+    loop {
+        let mut folders = Vec::new();
+        for entry in open(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        if folders.is_empty() {
+            return fs::remove_dir(folder);
+        }
+        for inner in folders {
+            for entry in open(&inner)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    // A folder that may not be written cannot be moved: its own entry for its parent changes.
+                    fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o700))?;
+                    fs::rename(entry.path(), free(folder, &mut moved))?;
+                } else {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            fs::remove_dir(&inner)?;
+        }
+    }
+}
+
+fn open(folder: &Path) -> io::Result<fs::ReadDir> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    fs::read_dir(folder)
+}
+
+/// A path that nothing in a folder has.
+fn free(folder: &Path, moved: &mut u64) -> PathBuf {
+    loop {
+        *moved += 1;
+        let path = folder.join(format!("{moved}"));
+        if path.symlink_metadata().is_err() {
+            return path;
         }
     }
 }

@@ -2,12 +2,15 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::task::AbortHandle;
 
@@ -43,7 +46,7 @@ pub struct Process {
     handle: Arc<Handle>,
     watch: AbortHandle,
     /// Removed when they are gone.
-    _folder: Option<Folder>,
+    folder: Option<Folder>,
 }
 
 /// How to reach the outermost process; its number cannot be another's as long as this is there.
@@ -69,6 +72,12 @@ impl Handle {
         if !is_killed && let Err(error) = pidfd_send_signal(&self.outer, Signal::KILL) {
             tracing::debug!(%error, "a sandbox was gone before it was killed");
         }
+    }
+
+    /// Waits for the end of the outermost process, and leaves how it ended to its parent's own wait.
+    fn wait(&self) {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while matches!(waitid(WaitId::PidFd(self.outer.as_fd()), options), Err(Errno::INTR)) {}
     }
 
     fn kill_child(&self, child: Pid) -> bool {
@@ -111,6 +120,20 @@ impl Drop for Process {
         if self.child.id().is_some() {
             self.handle.kill();
         }
+        if let Some(folder) = self.folder.take() {
+            remove(folder, Arc::clone(&self.handle));
+        }
+    }
+}
+
+/// Removes a folder when nothing writes into it any more, which is soon; it may take a while.
+fn remove(folder: Folder, handle: Arc<Handle>) {
+    let removed = std::thread::Builder::new().name("sandbox-folder".to_owned()).spawn(move || {
+        handle.wait();
+        drop(folder);
+    });
+    if let Err(error) = removed {
+        tracing::warn!(%error, "the folder of a Python session is removed at once");
     }
 }
 
@@ -130,7 +153,7 @@ pub async fn start(blueprint: &Arc<Blueprint>, arguments: &[OsString]) -> io::Re
     let place = folder.as_ref().map(|folder| folder.path().to_owned());
     let watch = tokio::spawn(watch::watch(Arc::clone(&handle), limits, place)).abort_handle();
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let process = Process { child, handle, watch, _folder: folder };
+    let process = Process { child, handle, watch, folder };
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(io::Error::other("a pipe is missing"));
     };

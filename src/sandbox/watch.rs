@@ -1,9 +1,11 @@
 //! What the kernel does not bound for all processes of a sandbox together: memory, and files.
 
-use std::fs;
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use rustix::process::Pid;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -14,6 +16,10 @@ use super::process::{Ended, Handle};
 const PAUSE: Duration = Duration::from_millis(100);
 /// Files, folders and links of a session.
 const ENTRIES: u64 = 20_000;
+/// Folders within folders. Paths stay shorter than what the kernel takes.
+const DEPTH: usize = 15;
+/// Bytes of a block, as the kernel counts what a file takes.
+const BLOCK: u64 = 512;
 /// A look at files may take this share of the time: one in so many parts.
 const SHARE: u32 = 10;
 
@@ -53,14 +59,15 @@ fn look(handle: &Handle, limits: Limits, folder: Option<&Path>) -> Option<Ended>
         return Some(Ended::Memory);
     }
     let entries = match folder {
-        Some(folder) => {
-            let mut taken = Taken::default();
-            taken.add(folder, limits);
-            if taken.bytes > limits.disk {
+        Some(folder) => match taken(folder, limits.disk, processes[0]) {
+            Ok(taken) if taken.bytes > limits.disk => return Some(Ended::Disk),
+            Ok(taken) => taken.entries,
+            // What cannot be counted could be anything.
+            Err(error) => {
+                tracing::debug!(%error, "the files of a Python session cannot be counted");
                 return Some(Ended::Disk);
             }
-            taken.entries
-        }
+        },
         // Their bytes are bounded, their number is not. The last process is Python.
         None => processes.last().map_or(0, |process| entries_seen_by(*process, limits.disk)),
     };
@@ -146,31 +153,72 @@ fn entries_seen_by(process: Pid, disk: u64) -> u64 {
     entries.sum()
 }
 
-/// What a folder holds.
+/// What a folder holds, and what was removed from it and is still kept.
 #[derive(Default)]
 struct Taken {
     bytes: u64,
     entries: u64,
 }
 
-impl Taken {
-    fn add(&mut self, folder: &Path, limits: Limits) {
-        use std::os::unix::fs::MetadataExt;
-        let mut folders = vec![folder.to_owned()];
-        while let Some(folder) = folders.pop() {
-            let Ok(entries) = fs::read_dir(folder) else { continue };
-            for entry in entries.flatten() {
-                self.entries += 1;
-                // Of the entry itself: links are not followed.
-                let Ok(metadata) = entry.metadata() else { continue };
-                self.bytes += metadata.blocks() * 512;
-                if metadata.is_dir() {
-                    folders.push(entry.path());
+/// Counts up to a little more than may be there.
+fn taken(folder: &Path, disk: u64, process: Pid) -> io::Result<Taken> {
+    let mut taken = Taken::default();
+    let mut folders = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let Some(entries) = unless_gone(fs::read_dir(folder))? else { continue };
+        for entry in entries {
+            let Some(entry) = unless_gone(entry)? else { continue };
+            taken.entries += 1;
+            // Of the entry itself: links are not followed.
+            let Some(metadata) = unless_gone(entry.metadata())? else { continue };
+            taken.bytes += metadata.blocks() * BLOCK;
+            if metadata.is_dir() {
+                if depth == DEPTH {
+                    return Err(io::Error::other("folders lie too deep"));
                 }
-                if self.entries > ENTRIES || self.bytes > limits.disk {
-                    return;
-                }
+                folders.push((entry.path(), depth + 1));
+            }
+            if taken.entries > ENTRIES || taken.bytes > disk {
+                return Ok(taken);
             }
         }
+    }
+    taken.bytes = taken.bytes.saturating_add(nameless(folder, process, disk)?);
+    Ok(taken)
+}
+
+/// Bytes of files without a name that a process has open, or has parts of in its memory. Of the latter the size is unknown, and
+/// any may be as large as a file can be.
+fn nameless(folder: &Path, process: Pid, disk: u64) -> io::Result<u64> {
+    let place = format!("/proc/{}", process.as_raw_nonzero());
+    let mut bytes = HashMap::new();
+    for opened in unless_gone(fs::read_dir(format!("{place}/fd")))?.into_iter().flatten() {
+        let Some(opened) = unless_gone(opened)? else { continue };
+        let Some(metadata) = unless_gone(fs::metadata(opened.path()))? else { continue };
+        if metadata.is_file() && metadata.nlink() == 0 {
+            bytes.insert(metadata.ino(), metadata.blocks() * BLOCK);
+        }
+    }
+    let folder = folder.to_string_lossy();
+    let maps = unless_gone(fs::read(format!("{place}/maps")))?.unwrap_or_default();
+    for line in String::from_utf8_lossy(&maps).lines() {
+        // Range, rights, offset, device, number of the file, and its path, in which there may be spaces.
+        let file = line.split_ascii_whitespace().nth(4).and_then(|file| file.parse::<u64>().ok());
+        if let Some(file) = file
+            && line.ends_with(" (deleted)")
+            && line.contains(&*folder)
+        {
+            bytes.entry(file).or_insert(disk + 1);
+        }
+    }
+    Ok(bytes.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)))
+}
+
+/// What goes while it is looked at is no failure.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
+        Err(error) => Err(error),
     }
 }

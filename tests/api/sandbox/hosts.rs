@@ -103,6 +103,7 @@ async fn in_a_container() {
     assert!(refusal.reason.contains("no namespaces"), "{refusal}");
     let targets = Targets::make(&sandbox).await;
     super::escapes::assert_nothing_is_got(&sandbox, targets).await;
+    super::hiding::assert_closed_folders_count(&sandbox).await;
 }
 
 #[tokio::test]

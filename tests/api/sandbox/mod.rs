@@ -2,6 +2,7 @@
 
 mod escapes;
 mod exhaustion;
+mod hiding;
 mod hosts;
 mod targets;
 
