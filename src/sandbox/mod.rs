@@ -8,6 +8,7 @@
 pub mod child;
 mod command;
 mod folder;
+mod orphans;
 mod probe;
 mod process;
 mod python;

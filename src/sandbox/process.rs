@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::command::{Blueprint, Prepared};
 use super::folder::Folder;
-use super::watch;
+use super::{orphans, watch};
 
 /// Why a sandbox is no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,20 +120,21 @@ impl Drop for Process {
         if self.child.id().is_some() {
             self.handle.kill();
         }
-        if let Some(folder) = self.folder.take() {
-            remove(folder, Arc::clone(&self.handle));
-        }
+        clear_up(self.folder.take(), Arc::clone(&self.handle));
     }
 }
 
-/// Removes a folder when nothing writes into it any more, which is soon; it may take a while.
-fn remove(folder: Folder, handle: Arc<Handle>) {
-    let removed = std::thread::Builder::new().name("sandbox-folder".to_owned()).spawn(move || {
+/// Removes a folder when nothing writes into it any more, which is soon, and may take a while; buries what bubblewrap left.
+fn clear_up(folder: Option<Folder>, handle: Arc<Handle>) {
+    let cleared = std::thread::Builder::new().name("sandbox-end".to_owned()).spawn(move || {
         handle.wait();
         drop(folder);
+        if handle.is_outer {
+            orphans::bury();
+        }
     });
-    if let Err(error) = removed {
-        tracing::warn!(%error, "the folder of a Python session is removed at once");
+    if let Err(error) = cleared {
+        tracing::warn!(%error, "a Python session is not cleared up in the right order");
     }
 }
 
