@@ -77,8 +77,11 @@ async fn without_overrides_the_model_gets_what_the_assistant_says() {
     let scene = Scene::with(app, client, fields).await;
     let run = scene.run(json!({}), "completed").await;
     assert_eq!((&run["temperature"], &run["top_p"]), (&json!(0.5), &json!(0.25)));
+    let mut asked = scene.model().wait_for_request().await;
+    let hosted = asked["tools"].as_array_mut().unwrap().pop().unwrap();
+    assert_eq!(hosted["function"]["name"], "code_interpreter");
     assert_eq!(
-        scene.model().wait_for_request().await,
+        asked,
         json!({
             "model": "gpt-4o",
             "messages": [

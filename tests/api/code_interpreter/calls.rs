@@ -1,0 +1,162 @@
+use super::*;
+
+#[tokio::test]
+async fn a_step_shows_code_and_what_it_printed() {
+    for is_v1 in [false, true] {
+        let scene = scene(is_v1).await;
+        let run = run(&scene, "print('héllo')\n6 * 7").await;
+        let call = call_of(&scene, &run).await;
+        let expected = json!({
+            "id": call["id"], "type": "code_interpreter",
+            "code_interpreter": {
+                "input": "print('héllo')\n6 * 7", "outputs": [{"type": "logs", "logs": "héllo\n42\n"}],
+            },
+        });
+        assert_eq!(call, expected);
+        assert!(word(&call["id"]).starts_with("call_"));
+        let requests = scene.model().requests();
+        let offered = &requests[0]["tools"][0]["function"];
+        assert_eq!(offered["name"], "code_interpreter");
+        assert_eq!(offered["parameters"]["required"], json!(["code"]));
+        let messages = requests[1]["messages"].as_array().unwrap();
+        let [made, answered] = &messages[messages.len() - 2..] else { panic!("{messages:#?}") };
+        let arguments = word(&made["tool_calls"][0]["function"]["arguments"]);
+        assert_eq!(arguments, json!({"code": "print('héllo')\n6 * 7"}).to_string());
+        assert_eq!(answered["content"], "héllo\n42\n");
+        scene.app.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn variables_and_files_stay_from_run_to_run() {
+    let scene = scene(false).await;
+    run(&scene, "x = 20\nopen('note.txt', 'w').write('kept')").await;
+    assert_eq!(logs(&scene, "print(x + 1, open('/mnt/data/note.txt').read())").await, "21 kept\n");
+    scene.app.stop().await;
+}
+
+#[tokio::test]
+async fn an_exception_is_told_and_the_run_goes_on() {
+    let scene = scene(false).await;
+    let said = logs(&scene, "print('before')\n1 / 0").await;
+    assert!(said.starts_with("before\n") && said.contains("ZeroDivisionError"), "{said}");
+    assert!(told(&scene).contains("ZeroDivisionError"));
+    scene.app.stop().await;
+}
+
+#[tokio::test]
+async fn what_models_write_beside_json_is_run() {
+    let scene = scene(false).await;
+    for arguments in ["print(6 * 7)", "```python\nprint(6 * 7)\n```", r#"{"code": "print(6 * 7)"#] {
+        scene.model().script(Reply::call("code_interpreter", arguments));
+        scene.model().script(Reply::text(["Done."]));
+        let run = scene.run(json!({}), "completed").await;
+        let call = call_of(&scene, &run).await;
+        assert_eq!(call["code_interpreter"]["input"], "print(6 * 7)", "{arguments}");
+        assert_eq!(logs_of(&call), "42\n");
+        // What goes back to the model is an object, which servers of models need.
+        let requests = scene.model().requests();
+        let messages = requests.last().unwrap()["messages"].as_array().unwrap();
+        let arguments = word(&messages[messages.len() - 2]["tool_calls"][0]["function"]["arguments"]);
+        assert_eq!(serde_json::from_str::<Value>(&arguments).unwrap(), json!({"code": "print(6 * 7)"}));
+    }
+    scene.model().script(Reply::call("code_interpreter", "{}"));
+    scene.model().script(Reply::text(["Done."]));
+    let run = scene.run(json!({}), "completed").await;
+    let expected = json!({"input": "", "outputs": []});
+    assert_eq!(call_of(&scene, &run).await["code_interpreter"], expected);
+    assert!(told(&scene).starts_with("Nothing was run."));
+    scene.app.stop().await;
+}
+
+/// The calls of one reply keep their order; those of the server are answered when the client is asked.
+#[tokio::test]
+async fn code_and_functions_stand_in_one_step() {
+    for is_v1 in [false, true] {
+        let scene = scene(is_v1).await;
+        let program = json!({"code": "y = 1\nprint(y)"}).to_string();
+        let again = json!({"code": "print(y + 1)"}).to_string();
+        scene.model().script(Reply::calls([
+            ("get_weather", r#"{"city":"Paris"}"#),
+            ("code_interpreter", program.as_str()),
+            ("code_interpreter", again.as_str()),
+        ]));
+        let run = scene.run(json!({}), "requires_action").await;
+        assert_eq!(required_calls(&run).len(), 1);
+        let step = scene.client.steps(&run).await[0].clone();
+        let calls = &step["step_details"]["tool_calls"];
+        assert_eq!(calls[0]["function"]["name"], "get_weather");
+        assert_eq!((logs_of(&calls[1]), logs_of(&calls[2])), ("1\n".to_owned(), "2\n".to_owned()));
+        scene.model().script(Reply::text(["Sunny."]));
+        scene.client.post(&submit_path(&run), outputs(&run, &["sunny"])).await.ok();
+        scene.client.wait_until(&run, "completed").await;
+        let requests = scene.model().requests();
+        let messages = requests.last().unwrap()["messages"].as_array().unwrap();
+        let contents: Vec<&Value> =
+            messages.iter().rev().take(3).map(|message| &message["content"]).collect();
+        assert_eq!(contents, [&json!("2\n"), &json!("1\n"), &json!("sunny")]);
+        scene.app.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_function_of_the_client_keeps_the_name() {
+    let scene = scene(false).await;
+    let tools = json!([{"type": "code_interpreter"}, function("code_interpreter")]);
+    scene.model().script(Reply::call("code_interpreter_2", &json!({"code": "print(1)"}).to_string()));
+    scene.model().script(Reply::call("code_interpreter", "{}"));
+    let run = scene.run(json!({"tools": tools}), "requires_action").await;
+    assert_eq!(required_calls(&run)[0]["function"]["name"], "code_interpreter");
+    let steps = scene.client.steps(&run).await;
+    let shown: Vec<&Value> =
+        steps.iter().map(|step| &step["step_details"]["tool_calls"][0]["type"]).collect();
+    assert_eq!(shown, ["code_interpreter", "function"]);
+    scene.model().script(Reply::text(["Done."]));
+    scene.client.post(&submit_path(&run), outputs(&run, &["x"])).await.ok();
+    scene.client.wait_until(&run, "completed").await;
+    scene.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_output_is_cut_with_a_note() {
+    let scene = scene(false).await;
+    let said = logs(&scene, "print('begin')\nfor i in range(200_000): print(i)\nprint('end')").await;
+    assert!(said.starts_with("begin\n0\n1\n") && said.ends_with("199999\nend\n"), "{}", said.len());
+    assert!(said.contains("left out here") && said.len() < 100_000);
+    // Into a window of 8,192 tokens less fits.
+    let told = told(&scene);
+    assert!(told.starts_with("begin\n") && told.trim_end().ends_with("end") && told.len() < said.len());
+    scene.app.stop().await;
+}
+
+#[tokio::test]
+async fn threads_are_apart_and_run_at_once() {
+    let scene = scene(false).await;
+    let other = scene.client.create_thread(&["Hi"]).await;
+    // Each says when it began and ended; the replies are the same, so that it does not matter which run gets which.
+    let program = "import time\nprint(time.monotonic())\ntime.sleep(1)\nprint(time.monotonic())";
+    (0..2).for_each(|_| scene.model().script(code(program)));
+    let runs = [
+        scene.client.create_run(&scene.thread, &scene.assistant).await,
+        scene.client.create_run(&other, &scene.assistant).await,
+    ];
+    scene.model().wait_for_requests(2).await;
+    (0..2).for_each(|_| scene.model().script(Reply::text(["Done."])));
+    let mut spans = Vec::new();
+    for run in runs {
+        let run = scene.client.wait_until(&run, "completed").await;
+        let said = logs_of(&call_of(&scene, &run).await);
+        spans.push(said.lines().map(|line| line.parse::<f64>().unwrap()).collect::<Vec<_>>());
+    }
+    let begun = spans[0][0].max(spans[1][0]);
+    let ended = spans[0][1].min(spans[1][1]);
+    assert!(begun < ended, "they ran one after the other: {spans:?}");
+    // Neither thread sees what the other wrote.
+    run(&scene, "mine = 1\nopen('mine.txt', 'w').write('x')").await;
+    scene.model().script(code("import os\nprint('mine' in globals(), os.listdir('.'))"));
+    scene.model().script(Reply::text(["Done."]));
+    let run = scene.client.create_run(&other, &scene.assistant).await;
+    let run = scene.client.wait_until(&run, "completed").await;
+    assert_eq!(logs_of(&call_of(&scene, &run).await), "False []\n");
+    scene.app.stop().await;
+}
