@@ -337,11 +337,12 @@ pub async fn check_named(
     }
 }
 
-/// The stores were used: their expiry begins anew. An expired one stays expired.
+/// The stores were used: their expiry begins anew. An expired one stays expired. Written once a second at most, which is as exactly as
+/// the API tells it.
 pub async fn touch(db: impl PgExecutor<'_>, ids: &[String]) -> Result<(), Error> {
     sqlx::query!(
         "update vector_stores set last_active_at = now()
-         where id = any ($1) and not gone and last_active_at < now() - interval '10 seconds'
+         where id = any ($1) and not gone and last_active_at < date_trunc('second', now())
             and (expires_after_days is null or last_active_at + make_interval(hours => 24 * expires_after_days) > now())",
         ids
     )
