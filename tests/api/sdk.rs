@@ -126,7 +126,7 @@ mod real {
 }
 
 async fn with_the_scripted_model(program: &Program) {
-    let app = TestApp::start().await;
+    let app = TestApp::builder().argument("--code-sandbox", "auto").start().await;
     let printed = run_flows(program, &app, true);
     assert!(!printed.contains("skip "), "{} left a flow out: {printed}", program.environment);
     app.stop().await;
@@ -135,7 +135,8 @@ async fn with_the_scripted_model(program: &Program) {
 async fn with_a_real_model(program: &Program) {
     let url = std::env::var("LOCUM_TEST_CLIENTS_MODEL")
         .expect("LOCUM_TEST_CLIENTS_MODEL is the base URL of a model, up to and with /v1");
-    let app = TestApp::builder().argument("--model-url", url).start().await;
+    let app =
+        TestApp::builder().argument("--code-sandbox", "auto").argument("--model-url", url).start().await;
     eprint!("{}:\n{}", program.environment, run_flows(program, &app, false));
     app.stop().await;
 }

@@ -10,6 +10,7 @@ sys.dont_write_bytecode = True
 import openai  # noqa: E402
 
 import flows_both  # noqa: E402, F401
+import flows_code  # noqa: E402, F401
 import flows_files  # noqa: E402, F401
 import flows_files_v1  # noqa: E402, F401
 import flows_options  # noqa: E402, F401

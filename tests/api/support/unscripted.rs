@@ -1,7 +1,8 @@
 //! What the scripted model says without a script, so that the flows of `tests/sdk` can be told what to expect:
 //! `call NAME` in the last user message calls that function, `say first` puts a sentence before it, tool results are
-//! repeated, of the passages that a search found the markers, `slow` streams for ten seconds, and anything else is
-//! answered with one sentence.
+//! repeated, of the passages that a search found the markers, of code that ran its first line and links to what it saved,
+//! `slow` streams for ten seconds, and anything else is answered with one sentence. What stands behind `Run this:` is run
+//! by the code interpreter.
 
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ use super::script::Reply;
 const GREETING: &str = "Hello from the scripted model.";
 /// What stands before the markers: characters of one to four bytes, and of one or two units of UTF-16.
 const FOUND: &str = "Größe 🌍: found in";
+
+/// Behind it stands code in what a user says, and behind the other the names of files in what running it tells.
+const RUN: &str = "Run this:\n";
+const SAVED: &str = "[Saved: ";
 
 /// What the model says without a script.
 pub(super) fn unscripted(request: &Value) -> Reply {
@@ -27,11 +32,19 @@ pub(super) fn unscripted(request: &Value) -> Reply {
         if !markers.is_empty() {
             return citing(&markers);
         }
+        if let [result] = &results[..]
+            && let Some((said, saved)) = result.split_once(SAVED)
+        {
+            return linking(said, saved);
+        }
         return Reply::words(&format!("Tool said: {}", results.join(", ")));
     }
     let tools = request["tools"].as_array().unwrap_or(&empty);
     let offered: Vec<&str> = tools.iter().filter_map(|tool| tool["function"]["name"].as_str()).collect();
     let text = if last["role"] == "user" { text_of(&last["content"]) } else { String::new() };
+    if let Some((_, code)) = text.split_once(RUN).filter(|_| offered.contains(&"code_interpreter")) {
+        return Reply::call("code_interpreter", &json!({ "code": code }).to_string());
+    }
     let called = called(&text, &offered);
     let arguments = |name: &str| arguments(tools, name, &question(messages));
     if !called.is_empty() {
@@ -76,6 +89,15 @@ fn markers(result: &str) -> Vec<&str> {
 /// Repeats markers in pieces of three characters.
 fn citing(markers: &[&str]) -> Reply {
     let text = format!("{FOUND} {}.", markers.join(" and in "));
+    let characters: Vec<char> = text.chars().collect();
+    Reply::text(characters.chunks(3).map(|piece| piece.iter().collect::<String>()))
+}
+
+/// Tells what code has printed first, and links what it has saved, in pieces of three characters.
+fn linking(said: &str, saved: &str) -> Reply {
+    let names = saved.split_once(". The user").map_or("", |(names, _)| names).split(", ");
+    let links = names.map(|name| format!("[{name}](sandbox:/mnt/data/{name})")).collect::<Vec<_>>();
+    let text = format!("{FOUND} {}, {}.", said.lines().next().unwrap_or_default(), links.join(" and "));
     let characters: Vec<char> = text.chars().collect();
     Reply::text(characters.chunks(3).map(|piece| piece.iter().collect::<String>()))
 }

@@ -11,6 +11,7 @@ if (!['node', 'node-v1', 'node-newest'].includes(environment)) {
 const { isV1, main } = await import('./harness.mjs');
 await import('./flows_both.mjs');
 await import('./flows_files.mjs');
+await import('./flows_code.mjs');
 await import(isV1 ? './flows_v1.mjs' : './flows_v2.mjs');
 if (!isV1) await import('./flows_search.mjs');
 await main(names);
