@@ -27,6 +27,24 @@ async fn a_step_shows_code_and_what_it_printed() {
     }
 }
 
+/// In the tier without a file system of its own the folder is another one, which nobody is told.
+#[tokio::test]
+async fn the_folder_has_one_name_in_both_tiers() {
+    for tier in ["namespaces", "landlock"] {
+        let folder = std::env::temp_dir().join(format!("locum-test-{}", uuid::Uuid::now_v7()));
+        let app = TestApp::builder()
+            .argument("--code-sandbox", tier)
+            .argument("--code-warm", 0)
+            .argument("--data-dir", folder.display());
+        let scene = scene_on(app.start().await, false).await;
+        let program = "import os\nopen('/mnt/data/a.txt', 'w').write('1')\nprint(os.getcwd(), os.path.abspath('a.txt'))";
+        assert_eq!(logs(&scene, program).await, "/mnt/data /mnt/data/a.txt\n", "{tier}");
+        let files = scene.client.get("/files").await.data();
+        assert_eq!((files.len(), &files[0]["filename"]), (1, &json!("a.txt")));
+        scene.app.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn variables_and_files_stay_from_run_to_run() {
     let scene = scene(false).await;

@@ -4,7 +4,11 @@
 //! What the reader gives out, joined, is the code: no later piece takes anything back. So it decides as early as
 //! it can and waits where it cannot.
 
-use serde_json::Value;
+mod fence;
+mod opening;
+
+use fence::Fence;
+use opening::{Opening, found, opening};
 
 /// Members that hold the code. What streams in another is found when the arguments are whole.
 const MEMBERS: &[&str] = &["code", "input", "python", "source", "script", "program"];
@@ -110,115 +114,9 @@ impl Reader {
     }
 }
 
+/// Text that can be stored.
 fn plain(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
-}
-
-/// What arguments begin as.
-enum Opening {
-    Undecided,
-    Bare,
-    /// The string that is the code begins here.
-    Code {
-        from: usize,
-        is_member: bool,
-    },
-}
-
-fn opening(text: &str) -> Opening {
-    let trimmed = text.trim_start();
-    let start = text.len() - trimmed.len();
-    let mut rest = Json { text, at: start };
-    match trimmed.chars().next() {
-        None => Opening::Undecided,
-        Some('"') => match trimmed.as_bytes() {
-            [_] | [_, b'"'] => Opening::Undecided,
-            // A docstring, which no JSON begins with.
-            [_, b'"', b'"', ..] => Opening::Bare,
-            _ => Opening::Code { from: start + 1, is_member: false },
-        },
-        Some('{') => {
-            rest.at += 1;
-            rest.members()
-        }
-        Some('[') => Opening::Undecided,
-        Some(_) => Opening::Bare,
-    }
-}
-
-/// A look into JSON that may break off anywhere.
-struct Json<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl Json<'_> {
-    fn skip_blanks(&mut self) {
-        let rest = &self.text[self.at..];
-        self.at += rest.len() - rest.trim_start().len();
-    }
-
-    fn next(&mut self) -> Option<char> {
-        self.skip_blanks();
-        self.text[self.at..].chars().next()
-    }
-
-    /// The members of an object, up to that which is the code.
-    fn members(&mut self) -> Opening {
-        loop {
-            match self.next() {
-                None => return Opening::Undecided,
-                Some('"') => {}
-                // `{1, 2}`: a set.
-                Some('}') => return Opening::Undecided,
-                Some(_) => return Opening::Bare,
-            }
-            let Some(name) = self.string() else { return Opening::Undecided };
-            match self.next() {
-                None => return Opening::Undecided,
-                Some(':') => self.at += 1,
-                // `{"a", "b"}`: a set.
-                Some(_) => return Opening::Bare,
-            }
-            match self.next() {
-                Some('"') if MEMBERS.contains(&name.as_str()) => {
-                    return Opening::Code { from: self.at + 1, is_member: true };
-                }
-                Some('"') => {
-                    if self.string().is_none() {
-                        return Opening::Undecided;
-                    }
-                }
-                // A number or a word; of what is nested the end is waited for.
-                Some(first) if first.is_ascii_alphanumeric() || first == '-' => {
-                    let rest = &self.text[self.at..];
-                    let Some(length) = rest.find([',', '}']) else { return Opening::Undecided };
-                    self.at += length;
-                }
-                _ => return Opening::Undecided,
-            }
-            match self.next() {
-                Some(',') => self.at += 1,
-                _ => return Opening::Undecided,
-            }
-        }
-    }
-
-    /// A string that ends, without its escapes.
-    fn string(&mut self) -> Option<String> {
-        let mut is_escaped = false;
-        let from = self.at + 1;
-        for (place, character) in self.text[from..].char_indices() {
-            match character {
-                '"' if !is_escaped => {
-                    self.at = from + place + 1;
-                    return Some(self.text[from..from + place].to_owned());
-                }
-                character => is_escaped = character == '\\' && !is_escaped,
-            }
-        }
-        None
-    }
 }
 
 /// What follows a quotation mark.
@@ -361,121 +259,6 @@ fn member_begins(rest: &str) -> After {
         Some("") => After::Undecided,
         Some(rest) if length > 0 && rest.starts_with(':') => After::End,
         _ => After::Text,
-    }
-}
-
-/// The code in arguments that are whole and hold it under no known name: lines in a list, or the longest text.
-fn found(arguments: &str) -> Option<String> {
-    let lines = |values: &[Value]| {
-        let lines: Option<Vec<&str>> = values.iter().map(Value::as_str).collect();
-        lines.map(|lines| lines.join("\n"))
-    };
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(values) => lines(values),
-        _ => None,
-    };
-    let code = match serde_json::from_str(arguments).ok()? {
-        Value::Object(members) => {
-            let known = MEMBERS.iter().find_map(|name| text(members.get(*name)?));
-            let nested =
-                || members.values().find_map(|value| found(&value.as_object().map(|_| value.to_string())?));
-            let longest = || members.values().filter_map(text).max_by_key(String::len);
-            // `{}` is no code: nothing was written.
-            known.or_else(longest).or_else(nested).unwrap_or_default()
-        }
-        Value::Array(values) if !values.is_empty() => lines(&values)?,
-        Value::String(text) => text,
-        _ => return None,
-    };
-    Some(plain(&code))
-}
-
-/// Takes code out of a Markdown fence.
-#[derive(Debug, Clone)]
-enum Fence {
-    /// Nothing but what may become a fence.
-    Start(String),
-    None,
-    Within {
-        /// A line feed and the beginning of a line that may be the end.
-        held: String,
-        /// What comes next begins a line.
-        is_line: bool,
-    },
-    Over,
-}
-
-impl Default for Fence {
-    fn default() -> Self {
-        Fence::Start(String::new())
-    }
-}
-
-const FENCE: &str = "```";
-
-impl Fence {
-    fn read(&mut self, code: &str) -> String {
-        match self {
-            Fence::None => code.to_owned(),
-            Fence::Over => String::new(),
-            Fence::Within { .. } => self.within(code),
-            Fence::Start(held) => {
-                held.push_str(code);
-                let text = held.trim_start();
-                if text.is_empty() || FENCE.starts_with(text) {
-                    return String::new();
-                }
-                let Some(behind) = text.strip_prefix(FENCE) else {
-                    let code = std::mem::take(held);
-                    *self = Fence::None;
-                    return code;
-                };
-                // Its first line says the language.
-                let Some((_, inside)) = behind.split_once('\n') else { return String::new() };
-                let inside = inside.to_owned();
-                *self = Fence::Within { held: String::new(), is_line: true };
-                self.within(&inside)
-            }
-        }
-    }
-
-    /// The lines up to that which ends the fence.
-    fn within(&mut self, code: &str) -> String {
-        let Fence::Within { held, is_line } = self else { return String::new() };
-        let mut text = std::mem::take(held) + code;
-        let mut line = is_line.then_some(0);
-        let mut from = 0;
-        loop {
-            let found = || text[from..].find('\n').map(|place| from + place + 1);
-            let Some(start) = line.take().or_else(found) else { break };
-            let before = start.saturating_sub(1);
-            let begins = text[start..].trim_start_matches([' ', '\t']);
-            if begins.starts_with(FENCE) {
-                text.truncate(before);
-                *self = Fence::Over;
-                return text;
-            }
-            if FENCE.starts_with(begins) {
-                *is_line = start == 0;
-                *held = text.split_off(before);
-                return text;
-            }
-            from = start;
-        }
-        *is_line = false;
-        text
-    }
-
-    fn finish(&mut self) -> String {
-        match std::mem::replace(self, Fence::Over) {
-            Fence::Start(held) => {
-                let inside = held.trim().strip_prefix(FENCE).and_then(|text| text.strip_suffix(FENCE));
-                inside.map_or_else(|| held.clone(), str::to_owned)
-            }
-            Fence::Within { held, .. } => held,
-            Fence::None | Fence::Over => String::new(),
-        }
     }
 }
 
