@@ -22,6 +22,8 @@ impl Default for Fence {
 }
 
 const FENCE: &str = "```";
+/// Bytes that its first line has at most, and that it is indented by.
+const LINE: usize = 256;
 
 impl Fence {
     /// Takes in a piece; returns what it brings of the code.
@@ -33,6 +35,11 @@ impl Fence {
             Fence::Start(held) => {
                 held.push_str(code);
                 let text = held.trim_start();
+                if held.len() - text.len() > LINE {
+                    let code = std::mem::take(held);
+                    *self = Fence::None;
+                    return code;
+                }
                 if text.is_empty() || FENCE.starts_with(text) {
                     return String::new();
                 }
@@ -42,6 +49,11 @@ impl Fence {
                     return code;
                 };
                 // Its first line says the language.
+                if behind.split('\n').next().is_some_and(|line| line.len() > LINE) {
+                    let code = std::mem::take(held);
+                    *self = Fence::None;
+                    return code;
+                }
                 let Some((_, inside)) = behind.split_once('\n') else { return String::new() };
                 let inside = inside.to_owned();
                 *self = Fence::Within { held: String::new(), is_line: true };
@@ -61,6 +73,10 @@ impl Fence {
             let Some(start) = line.take().or_else(found) else { break };
             let before = start.saturating_sub(1);
             let begins = text[start..].trim_start_matches([' ', '\t']);
+            if text[start..].len() - begins.len() > LINE {
+                from = start;
+                continue;
+            }
             if begins.starts_with(FENCE) {
                 text.truncate(before);
                 *self = Fence::Over;

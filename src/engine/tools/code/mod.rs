@@ -12,6 +12,12 @@ use opening::{Opening, found, opening};
 
 /// Members that hold the code. What streams in another is found when the arguments are whole.
 const MEMBERS: &[&str] = &["code", "input", "python", "source", "script", "program"];
+/// Bytes in which the arguments show what they are; where not, that is found out when they are whole.
+const LOOK: usize = 4_096;
+/// Blanks behind a quotation mark after which nothing is waited for.
+const BLANKS: usize = 1_024;
+/// Letters of a member's name.
+const NAME: usize = 64;
 /// A value that an escape cannot have written: PostgreSQL stores no NUL.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
@@ -56,8 +62,11 @@ impl Reader {
         let mut code = String::new();
         self.held.push_str(piece);
         if matches!(self.state, State::Start) {
+            let looked_at = self.whole.len();
             self.whole.push_str(piece);
-            self.begin(&mut code);
+            if looked_at < LOOK {
+                self.begin(&mut code);
+            }
         }
         self.go_on(&mut code, false);
         self.fence.read(&code)
@@ -83,7 +92,10 @@ impl Reader {
 
     /// Looks what the arguments are.
     fn begin(&mut self, code: &mut String) {
-        match opening(&self.whole) {
+        // No more than that however the arguments are cut, or what they are would depend on it.
+        let end = LOOK.min(self.whole.len());
+        let end = (0..=end).rev().find(|at| self.whole.is_char_boundary(*at)).unwrap_or(0);
+        match opening(&self.whole[..end]) {
             Opening::Undecided => return,
             Opening::Bare => {
                 self.state = State::Bare;
@@ -233,15 +245,21 @@ impl Quoted {
     /// Whether a quotation mark with this behind it ends the string. In JSON it does; where the string held one before
     /// that did not, only what looks like the end of an object is believed.
     fn after(&self, rest: &str) -> After {
+        let blanks = |text: &str| text.len() - text.trim_start().len();
+        if blanks(rest) > BLANKS {
+            return After::End;
+        }
         let rest = rest.trim_start();
         let mut characters = rest.chars();
         match characters.next() {
             None => After::Undecided,
+            Some('}') if self.is_member && blanks(characters.as_str()) > BLANKS => After::End,
             Some('}') if self.is_member => match characters.as_str().trim_start() {
                 "" => After::Undecided,
                 _ if self.is_broken => After::Text,
                 _ => After::End,
             },
+            Some(',') if self.is_member && blanks(characters.as_str()) > BLANKS => After::Text,
             Some(',') if self.is_member => member_begins(characters.as_str().trim_start()),
             Some(_) => After::Text,
         }
@@ -254,7 +272,13 @@ fn member_begins(rest: &str) -> After {
         return if rest.is_empty() { After::Undecided } else { After::Text };
     };
     let length = name.find(|character: char| !character.is_alphanumeric() && character != '_');
+    if length.unwrap_or(name.len()) > NAME {
+        return After::Text;
+    }
     let Some(length) = length else { return After::Undecided };
+    if name[length..].len() > BLANKS && name[length + 1..].trim_start().is_empty() {
+        return After::Text;
+    }
     match name[length..].strip_prefix('"').map(str::trim_start) {
         Some("") => After::Undecided,
         Some(rest) if length > 0 && rest.starts_with(':') => After::End,
@@ -354,6 +378,35 @@ mod tests {
         ] {
             assert_read(arguments, code);
         }
+    }
+
+    /// Models repeat themselves, up to the longest reply: nothing is looked at over and over.
+    #[test]
+    fn floods_are_read_in_one_go() {
+        let flood = |begin: &str, part: &str| {
+            let mut reader = Reader::default();
+            let mut length = reader.read(begin).len();
+            for _ in 0..500_000 {
+                length += reader.read(part).len();
+            }
+            length + reader.finish().len()
+        };
+        for begin in [
+            "",
+            "{",
+            "{\"x\": \"",
+            "{\"code\": \"a\"",
+            "{\"code\": \"a\"}",
+            "{\"code\": \"a\", ",
+            "```",
+            "```\n",
+            "[",
+        ] {
+            for part in [" ", "a", "\"", "`", "\\"] {
+                flood(begin, part);
+            }
+        }
+        assert_eq!(flood("{\"code\": \"", "a"), 500_000);
     }
 
     #[test]
