@@ -145,12 +145,10 @@ impl Execution<'_> {
     /// Runs code to its end, or until the run is to stop: then it is interrupted, which keeps its variables, and what it
     /// has written so far is shown.
     async fn run_code(&mut self, bench: &mut Bench, index: usize, code: &str) -> Result<Executed, Stop> {
-        let code = told::inward(code, bench.lease.data());
-        let data = bench.lease.data().to_owned();
         let (executed, stop) = {
             let cancelled = CancellationToken::new();
             let mut running =
-                std::pin::pin!(bench.lease.execute(&code, self.time_left(), cancelled.cancelled()));
+                std::pin::pin!(bench.lease.execute(code, self.time_left(), cancelled.cancelled()));
             let stopped = self.unless_interrupted(std::future::pending::<()>());
             tokio::select! {
                 executed = &mut running => (Some(executed), None),
@@ -169,7 +167,7 @@ impl Execution<'_> {
                 Ok(executed)
             }
             (executed, stop) => {
-                let logs = executed.map(|executed| told::outward(&executed.logs, &data)).unwrap_or_default();
+                let logs = executed.map(|executed| executed.logs).unwrap_or_default();
                 self.show_logs(index, logs);
                 Err(stop.unwrap_or(Stop::Abandoned))
             }
@@ -186,7 +184,7 @@ impl Execution<'_> {
     ) -> Result<String, Stop> {
         let Executed { outcome, logs, images, .. } = executed;
         let mut said = std::mem::take(&mut bench.notes);
-        said.push(told::outward(&logs, bench.lease.data()));
+        said.push(logs);
         said.extend(told::of_outcome(&outcome, bench.lease.gone(), self.engine.code.code_seconds));
         said.retain(|text| !text.is_empty());
         let said = told::joined(&said);

@@ -29,16 +29,6 @@ pub struct Written {
     pub left_out: Vec<(String, String)>,
 }
 
-/// Code as it is run where the folder is another one than the model knows.
-pub fn inward(code: &str, data: &str) -> String {
-    if data == FOLDER { code.to_owned() } else { code.replace(FOLDER, data) }
-}
-
-/// The same the other way round.
-pub fn outward(text: &str, data: &str) -> String {
-    if data == FOLDER { text.to_owned() } else { text.replace(data, FOLDER) }
-}
-
 /// Texts below each other.
 pub fn joined(texts: &[String]) -> String {
     let mut joined = String::new();
@@ -118,7 +108,7 @@ pub fn output(said: &str, written: &Written, has_died: bool, room: i64) -> Strin
     let end = ends.join("\n");
     if said.is_empty() {
         let nothing = if has_died { "" } else { NOTHING_SAID };
-        return joined(&[nothing.to_owned(), end].map(|text| text)).trim().to_owned();
+        return joined(&[nothing.to_owned(), end]).trim().to_owned();
     }
     let said = fit(said, room - tokens::at_most(&end));
     if end.is_empty() { said } else { joined(&[said, end]) }
@@ -165,15 +155,6 @@ mod tests {
         assert!(fitted.contains("bytes of output are left out here"));
         assert_eq!(fit("short", 0), "short");
         assert_eq!(fit(&"é".repeat(20), 10_000), "é".repeat(20));
-    }
-
-    #[test]
-    fn the_folder_has_one_name_for_the_model() {
-        let data = "/var/lib/locum/sandbox/x/data";
-        let code = inward("open('/mnt/data/a')", data);
-        assert_eq!(code, "open('/var/lib/locum/sandbox/x/data/a')");
-        assert_eq!(outward(&code, data), "open('/mnt/data/a')");
-        assert_eq!(inward("open('/mnt/data/a')", FOLDER), "open('/mnt/data/a')");
     }
 
     #[test]
