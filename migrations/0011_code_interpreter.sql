@@ -1,7 +1,10 @@
 -- The session that ran code of a thread last, on whatever node: no other has its variables.
 create table code_sessions (
     thread_id text collate "C" primary key references threads on delete cascade,
-    session   text not null
+    session   text not null,
+    -- The node that has it, and until when at least: the thread's next runs prefer that node.
+    node       text not null,
+    kept_until timestamptz not null
 );
 
 -- What a thread has in its working folder: files that were put there, and files that code wrote. The files may be

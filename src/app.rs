@@ -29,7 +29,7 @@ use crate::services::runs::lease;
 use crate::services::runs::slots::Slots;
 use crate::services::signals::{self, Signal, Signals};
 use crate::services::vector_stores::Knock;
-use crate::services::{files, keys, retrieval, runs, vector_stores};
+use crate::services::{code_files, files, keys, retrieval, runs, vector_stores};
 use crate::state::{self, AppState};
 use crate::{ids, janitor, routes, server};
 
@@ -104,6 +104,7 @@ impl App {
         if database.is_private() {
             // Whatever is leased was leased by an earlier life of this server.
             lease::lapse_all(&db).await?;
+            code_files::forget(&db, None).await?;
             vector_stores::queue::lapse_all(&db).await?;
         }
         let project = keys::ensure_project(&db, keys::DEFAULT_PROJECT).await?;
@@ -169,7 +170,13 @@ impl App {
         let keepers = vec![
             tokio::spawn(ear.work(
                 stop.clone(),
-                hear(db.clone(), auth.clone(), runs.slots.clone(), runs.followers.clone()),
+                hear(
+                    db.clone(),
+                    auth.clone(),
+                    runs.slots.clone(),
+                    runs.followers.clone(),
+                    interpreter.clone(),
+                ),
             )),
             tokio::spawn(signals::announce(db.clone(), node, gathered, stop.clone())),
             tokio::spawn(auth.clone().store_last_use(stop.clone())),
@@ -237,11 +244,18 @@ impl App {
 }
 
 /// What becomes of what the other nodes say.
-fn hear(db: PgPool, auth: Authenticator, slots: Slots, followers: Followers) -> impl Fn(Heard) {
+fn hear(
+    db: PgPool,
+    auth: Authenticator,
+    slots: Slots,
+    followers: Followers,
+    interpreter: Interpreter,
+) -> impl Fn(Heard) {
     move |heard| match heard {
         Heard::Keys => auth.forget(),
         Heard::Signal(Signal::Queued) => slots.wake(),
         Heard::Signal(Signal::Look(run_id)) => slots.interrupt(&run_id),
+        Heard::Signal(Signal::Deleted(thread_id)) => interpreter.end(&thread_id),
         Heard::Lost => db.doubt(),
         Heard::Signal(Signal::Events(run_id)) => followers.heard([run_id.as_str()]),
         Heard::Missed => {

@@ -41,6 +41,7 @@ use crate::error::{Error, ErrorBody};
 use crate::events::{Hub, RunEvent};
 use crate::interpreter::Interpreter;
 use crate::pool::PgPool;
+use crate::services::code_files;
 use crate::services::retrieval;
 use crate::services::runs::lease;
 use crate::services::runs::slots::{Assignment, Slots};
@@ -141,6 +142,8 @@ impl Engine {
     /// some seconds lapses.
     pub async fn release(&self) -> Result<(), Error> {
         let node = self.slots.node();
+        // Its Python sessions are gone as well.
+        retry::until_lapsed(RELEASE, || code_files::forget(&self.keeper, Some(node))).await?;
         let released = retry::until_lapsed(RELEASE, || lease::release(&self.keeper, node)).await?;
         if released > 0 {
             tracing::info!(runs = released, "gave runs back to the queue");

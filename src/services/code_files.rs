@@ -1,5 +1,7 @@
 //! The working folders of threads whose code runs: which files of the API lie in them, and which session ran last.
 
+use std::time::Duration;
+
 use sqlx::PgExecutor;
 
 use super::runs::LeasedRun;
@@ -28,28 +30,67 @@ pub struct Input {
     pub bytes: i64,
 }
 
-/// The session that ran code of a thread last.
-pub async fn session_of(db: impl PgExecutor<'_>, thread_id: &str) -> Result<Option<String>, Error> {
-    let session = sqlx::query_scalar!("select session from code_sessions where thread_id = $1", thread_id)
-        .fetch_optional(db)
-        .await?;
+/// Where a session is, and until when it is there at least.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeping<'a> {
+    pub node: &'a str,
+    /// How long it is kept after its last use.
+    pub idle: Duration,
+}
+
+/// The session that ran code of a thread last. Where it is this node's it is about to be used again.
+pub async fn session_of(
+    db: impl PgExecutor<'_>,
+    thread_id: &str,
+    keeping: Keeping<'_>,
+) -> Result<Option<String>, Error> {
+    let session = sqlx::query_scalar!(
+        "update code_sessions set kept_until = case when node = $2 then now() + make_interval(secs => $3) else kept_until end
+         where thread_id = $1 returning session",
+        thread_id,
+        keeping.node,
+        keeping.idle.as_secs_f64(),
+    )
+    .fetch_optional(db)
+    .await?;
     Ok(session)
 }
 
 /// From now on this session runs the thread's code; false where the run is another's.
-pub async fn begin(db: impl PgExecutor<'_>, leased: &LeasedRun, session: &str) -> Result<bool, Error> {
+pub async fn begin(
+    db: impl PgExecutor<'_>,
+    leased: &LeasedRun,
+    session: &str,
+    keeping: Keeping<'_>,
+) -> Result<bool, Error> {
     let begun = sqlx::query_scalar!(
-        r#"insert into code_sessions (thread_id, session)
-         select thread_id, $3 from runs where id = $1 and lease_token = $2 and lease_owner is not null
-         on conflict (thread_id) do update set session = excluded.session
+        r#"insert into code_sessions (thread_id, session, node, kept_until)
+         select thread_id, $3, $4, now() + make_interval(secs => $5) from runs
+         where id = $1 and lease_token = $2 and lease_owner is not null
+         on conflict (thread_id) do update
+            set session = excluded.session, node = excluded.node, kept_until = excluded.kept_until
          returning thread_id"#,
         leased.run.id,
         leased.token,
         session,
+        keeping.node,
+        keeping.idle.as_secs_f64(),
     )
     .fetch_optional(db)
     .await?;
     Ok(begun.is_some())
+}
+
+/// The sessions of a node are gone, or those of every node where none is named: no run waits for them.
+pub async fn forget(db: impl PgExecutor<'_>, node: Option<&str>) -> Result<(), Error> {
+    sqlx::query!(
+        "update code_sessions set kept_until = '-infinity'
+         where kept_until > now() and ($1::text is null or node = $1)",
+        node,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// What lies in a thread's folder.

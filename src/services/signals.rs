@@ -33,6 +33,8 @@ pub enum Signal {
     Look(String),
     /// There are new events of this run.
     Events(String),
+    /// This thread was deleted, whose code one of them may have run.
+    Deleted(String),
 }
 
 impl Signal {
@@ -41,6 +43,7 @@ impl Signal {
             Signal::Queued => "q".to_owned(),
             Signal::Look(run_id) => format!("l:{run_id}"),
             Signal::Events(run_id) => format!("e:{run_id}"),
+            Signal::Deleted(thread_id) => format!("d:{thread_id}"),
         }
     }
 
@@ -50,6 +53,7 @@ impl Signal {
             None => (word == "q").then_some(Signal::Queued),
             Some(("l", run_id)) => Some(Signal::Look(run_id.to_owned())),
             Some(("e", run_id)) => Some(Signal::Events(run_id.to_owned())),
+            Some(("d", thread_id)) => Some(Signal::Deleted(thread_id.to_owned())),
             Some(_) => None,
         }
     }
@@ -141,6 +145,7 @@ mod tests {
         let signals: Vec<Signal> = std::iter::once(Signal::Queued)
             .chain((0..1_000).map(|number| Signal::Look(format!("run_{number:024}"))))
             .chain((0..1_000).map(|number| Signal::Events(format!("run_{number:024}"))))
+            .chain([Signal::Deleted("thread_1".to_owned())])
             .collect();
         let payloads = payloads("node_a", signals.clone());
         assert!(payloads.len() > 1 && payloads.iter().all(|payload| payload.len() < 8_000));

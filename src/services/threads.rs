@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::AsJson;
 use super::messages::{self, NewMessage};
 use super::runs;
+use super::signals::Signal;
 use super::vector_stores::{self, attachments};
 use crate::error::Error;
 use crate::ids;
@@ -159,7 +160,7 @@ pub async fn modify(db: &PgPool, project: &str, id: &str, request: ModifyThread)
 /// `deleteThread`, with all that is in it, a live run included: its worker is told to stop.
 pub async fn delete(context: &runs::Context, project: &str, id: &str) -> Result<Deleted, Error> {
     let mut attempts = 0;
-    let active = loop {
+    let deleted = loop {
         attempts += 1;
         match delete_row(&context.db, project, id).await {
             // A run was created between the two statements.
@@ -167,8 +168,12 @@ pub async fn delete(context: &runs::Context, project: &str, id: &str) -> Result<
             result => break result?,
         }
     };
-    if let Some(run_id) = active.ok_or_else(|| not_found(id))? {
-        context.look(&run_id);
+    let deleted = deleted.ok_or_else(|| not_found(id))?;
+    if let Some(run_id) = &deleted.active_run_id {
+        context.look(run_id);
+    }
+    if deleted.has_run_code {
+        context.signals.send(Signal::Deleted(id.to_owned()));
     }
     Ok(Deleted { id: id.to_owned(), object: "thread.deleted", deleted: true })
 }
@@ -176,9 +181,15 @@ pub async fn delete(context: &runs::Context, project: &str, id: &str) -> Result<
 /// Times that a deletion is tried when it runs into a deadlock.
 const DELETE_ATTEMPTS: u32 = 5;
 
-/// Deletes the row and all that hangs on it; returns the live run. The run is locked before its thread,
-/// as the engine does (see `runs`).
-async fn delete_row(db: &PgPool, project: &str, id: &str) -> Result<Option<Option<String>>, Error> {
+/// What whoever works for a deleted thread has to be told of.
+struct DeletedRow {
+    active_run_id: Option<String>,
+    /// Some node may have a Python session of it.
+    has_run_code: bool,
+}
+
+/// Deletes the row and all that hangs on it. The run is locked before its thread, as the engine does (see `runs`).
+async fn delete_row(db: &PgPool, project: &str, id: &str) -> Result<Option<DeletedRow>, Error> {
     let mut tx = super::begin(db).await?;
     sqlx::query!(
         "select id from runs where thread_id = $1 and project_id = $2 and live for update",
@@ -188,16 +199,18 @@ async fn delete_row(db: &PgPool, project: &str, id: &str) -> Result<Option<Optio
     .fetch_optional(&mut *tx)
     .await?;
     super::run_events::delete_of_thread(&mut *tx, id).await?;
-    let active = sqlx::query_scalar!(
-        "delete from threads where id = $1 and project_id = $2 returning active_run_id",
+    let deleted = sqlx::query_as!(
+        DeletedRow,
+        r#"delete from threads where id = $1 and project_id = $2
+         returning active_run_id, exists (select 1 from code_sessions where thread_id = $1) as "has_run_code!""#,
         id,
         project,
     )
     .fetch_optional(&mut *tx)
     .await?;
-    if active.is_some() {
+    if deleted.is_some() {
         attachments::delete_of(&mut *tx, id).await?;
     }
     tx.commit().await?;
-    Ok(active)
+    Ok(deleted)
 }

@@ -16,7 +16,7 @@ use super::{retry, tokens};
 use crate::events::{RunEvent, StepDelta};
 use crate::ids;
 use crate::interpreter::{Executed, Lease, Outcome, Unavailable};
-use crate::services::code_files::{self, CodeFile};
+use crate::services::code_files::{self, CodeFile, Keeping};
 use crate::types::run_step::{CodeInterpreterOutput, OutputImage};
 
 /// Sessions that are tried for one call: one may end at any time, but where each does something is wrong.
@@ -107,7 +107,8 @@ impl Execution<'_> {
     async fn open_session(&self) -> Result<Bench, Stop> {
         let (db, thread_id) = (self.db(), &self.leased.run.thread_id);
         let patience = self.engine.lease();
-        let last = retry::until_lapsed(patience, || code_files::session_of(db, thread_id)).await?;
+        let keeping = Keeping { node: self.engine.slots.node(), idle: self.engine.code.code_idle_seconds };
+        let last = retry::until_lapsed(patience, || code_files::session_of(db, thread_id, keeping)).await?;
         let mut lease = self.lease_session().await?;
         let session = lease.known().session.clone();
         if !session.is_empty() && Some(&session) != last.as_ref() {
@@ -123,7 +124,9 @@ impl Execution<'_> {
                 self.restore(&mut bench).await?;
             }
             let session = ids::random("", 24);
-            if !retry::until_lapsed(patience, || code_files::begin(db, &self.leased, &session)).await? {
+            if !retry::until_lapsed(patience, || code_files::begin(db, &self.leased, &session, keeping))
+                .await?
+            {
                 return Err(self.why_refused().await);
             }
             bench.lease.known().session = session;

@@ -296,8 +296,8 @@ struct Place<'a> {
 
 /// Inserts the run and marks its thread busy, where the thread is free, `first` is above all that is in it, and a
 /// user has said what has to be said. `None` where that is not so; else whether the run is leased to `node`, and
-/// with that in progress: only when nothing waits in the queue, so that a new run overtakes none. Its events are
-/// written down where the client wants to come back, or to read what another node may execute.
+/// with that in progress: only when nothing waits in the queue, so that a new run overtakes none, and no other node
+/// has the thread's Python session. Its events are written down where the client wants to come back, or to read what another node may execute.
 async fn insert(
     db: impl PgExecutor<'_>,
     leased: &LeasedRun,
@@ -315,6 +315,7 @@ async fn insert(
          place as (
             select $6::text as node
             where $6 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at > '-infinity')
+                and not exists (select 1 from code_sessions where thread_id = $3 and node <> $6 and kept_until > now())
          )
          insert into runs (id, project_id, thread_id, ord, created_at, assistant_id, dialect, model, instructions,
             tools, tool_resources, metadata, temperature, top_p, max_prompt_tokens, max_completion_tokens,

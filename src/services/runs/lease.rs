@@ -15,6 +15,9 @@ pub const MAX_ATTEMPTS: i32 = 3;
 /// Seconds after a run's expiry for which its worker may still be bringing it to its end.
 pub const OVERDUE_SECONDS: f64 = 60.0;
 
+/// For how long a queued run is left to the node that has the Python session of its thread.
+const PREFERENCE_SECONDS: f64 = 2.0;
+
 /// Key of the lock under which nodes claim, one after the other: PostgreSQL's advisory locks are numbers. These are the
 /// bytes of "locumrun".
 const CLAIMING: i64 = 0x6c6f_6375_6d72_756e;
@@ -31,7 +34,7 @@ pub async fn any_queued(db: impl PgExecutor<'_>) -> Result<bool, Error> {
 
 /// Claims up to `limit` queued runs. The next place goes to the project of which the fewest runs are executed, on all
 /// nodes together; of several, to the next in turn; within it to the run that has waited longest. No project gets
-/// beyond `context.project_runs`.
+/// beyond `context.project_runs`. A run whose thread has a Python session on another node is left to that one for a moment.
 pub async fn claim(context: &Context, limit: i64) -> Result<Vec<LeasedRun>, Error> {
     let mut tx = crate::services::begin(&context.db).await?;
     // In a statement of its own: what is counted below must be what the claim before this one left.
@@ -82,6 +85,9 @@ async fn choose(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> Resul
                     select q.id, q.queued_at from runs q
                     where q.live and q.status = 'queued' and q.lease_owner is null and q.queued_at > '-infinity'
                         and q.attempt < $4 and q.project_id = waiting.project_id
+                        and not (q.queued_at between now() - make_interval(secs => $7) and now() and exists (
+                            select 1 from code_sessions s
+                            where s.thread_id = q.thread_id and s.node <> $1 and s.kept_until > now()))
                     order by q.queued_at limit greatest(0, least($2, $5 - coalesce(executed.runs, 0)))
                 ) as q
             ) as next
@@ -102,6 +108,7 @@ async fn choose(db: impl PgExecutor<'_>, context: &Context, limit: i64) -> Resul
         MAX_ATTEMPTS,
         context.project_runs,
         after,
+        PREFERENCE_SECONDS,
     )
     .fetch_all(db)
     .await?;

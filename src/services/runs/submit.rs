@@ -104,7 +104,7 @@ async fn complete_step(
     run_steps::get_by_id(db, &step.id).await
 }
 
-/// Queues the run again, leased to `node` if nothing else waits. Attempts count anew: there was progress.
+/// Queues the run again, leased to `node` if nothing else waits and no other node has the thread's Python session. Attempts count anew: there was progress.
 async fn requeue(
     db: impl PgExecutor<'_>,
     leased: &mut LeasedRun,
@@ -116,6 +116,8 @@ async fn requeue(
         r#"with place as (
             select $2::text as node
             where $2 is not null and not exists (select 1 from runs where live and status = 'queued' and lease_owner is null and queued_at > '-infinity')
+                and not exists (select 1 from code_sessions s join runs r on r.thread_id = s.thread_id
+                    where r.id = $1 and s.node <> $2 and s.kept_until > now())
          )
          update runs set status = 'queued', required_action = null, queued_at = $3,
             attempt = case when place.node is null then 0 else 1 end, lease_token = lease_token + 1,
