@@ -98,7 +98,7 @@ async fn a_cancellation_at_any_moment_leaves_the_next_cell_alone() {
 #[tokio::test]
 async fn a_cell_has_its_time() {
     let mut session = session().await;
-    let short = Duration::from_millis(200);
+    let short = Duration::from_secs(1);
     let code = "x = 5\ntry:\n    while True:\n        len(str(x))\nfinally:\n    print('late')";
     let executed = session.execute(code, short, pending()).await;
     assert_eq!(executed.outcome, Outcome::TimedOut);
@@ -116,7 +116,7 @@ async fn a_cell_has_its_time() {
 async fn a_signal_handler_of_a_cell_ends_with_it() {
     let mut session = session().await;
     session.logs("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN);").await;
-    let executed = session.execute("while True: pass", Duration::from_millis(100), pending()).await;
+    let executed = session.execute("while True: pass", Duration::from_millis(500), pending()).await;
     assert_eq!((executed.outcome, session.gone()), (Outcome::TimedOut, None));
 }
 
@@ -146,8 +146,9 @@ async fn output_between_cells_is_nobodys() {
         session.ping().await.expect("it answers");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let logs = session.logs("print('own'); done.wait(60)").await;
-    assert!(logs.contains("own\n") && logs.ends_with("True\n"), "{logs}");
+    // What the thread still writes during a cell is that cell's, which can push its middle out.
+    let logs = session.logs("done.wait(); print('own')").await;
+    assert!(logs.ends_with("own\n"), "{logs}");
     assert_eq!(session.logs("print('own')").await, "own\n");
 }
 
