@@ -21,6 +21,7 @@ use crate::extraction::{self, Extractor};
 use crate::ingestion::{Ingestion, Means};
 use crate::interpreter::{self, Interpreter};
 use crate::listener::{self, Heard, Listener};
+use crate::metrics::Metrics;
 use crate::pool::PgPool;
 use crate::sandbox::{self, Sandbox, Tier};
 use crate::services::run_events::followers::Followers;
@@ -36,6 +37,8 @@ use crate::{ids, janitor, routes, server};
 /// A running server.
 pub struct App {
     pub address: SocketAddr,
+    /// That of `/metrics`, where it is wanted.
+    pub metrics_address: Option<SocketAddr>,
     /// The key that this start made, because there was none anywhere.
     pub first_key: Option<String>,
     database: Database,
@@ -76,10 +79,17 @@ impl App {
         let address = config.http.bind;
         let listener =
             TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+        let metrics = match config.http.metrics_bind {
+            None => None,
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|source| Error::Listen { address, source })?)
+            }
+        };
         // Beside the rest of the start, which takes longer in most places.
         let sandbox = tokio::spawn(Sandbox::probe(sandbox_options(&config)));
         let database = Database::connect(&config.database, Purpose::Serve).await?;
-        match Self::start_on(&config, &database, listener, sandbox).await {
+        match Self::start_on(&config, &database, Listeners { api: listener, metrics }, sandbox).await {
             Ok(parts) => Ok(parts.into_app(config, database)),
             Err(error) => {
                 database.close().await;
@@ -91,7 +101,7 @@ impl App {
     async fn start_on(
         config: &Config,
         database: &Database,
-        listener: TcpListener,
+        listeners: Listeners,
         sandbox: JoinHandle<Result<Sandbox, sandbox::Refusal>>,
     ) -> Result<Parts, Error> {
         database.migrate().await?;
@@ -123,12 +133,14 @@ impl App {
                 "LOCUM_WORKERS is 0 and no other node reaches the private PostgreSQL: runs will wait until they expire"
             );
         }
+        let (interpreter, tier) = start_interpreter(sandbox, config).await;
         let knock = Knock::default();
         let (signals, gathered) = Signals::new();
         let runs = runs::Context {
             db: db.clone(),
             slots,
             hub: Hub::default(),
+            metrics: Metrics::new(tier.map(|tier| tier.to_string())),
             followers: Followers::default(),
             signals,
             knock: knock.clone(),
@@ -141,7 +153,6 @@ impl App {
         let embedder = Embedder::new(&config.embedding, &config.model)?.map(Arc::new);
         let retrieval =
             retrieval::Context { db: db.clone(), knock: knock.clone(), embedder: embedder.clone() };
-        let (interpreter, tier) = start_interpreter(sandbox, config).await;
         let engine = Engine::start(
             engine::Contexts {
                 runs: runs.clone(),
@@ -159,7 +170,12 @@ impl App {
 
         let ingestion = Ingestion::start(
             db.clone(),
-            Means { files: files.clone(), extractor: Extractor::new(extraction(config)), embedder },
+            Means {
+                files: files.clone(),
+                extractor: Extractor::new(extraction(config)),
+                embedder,
+                metrics: runs.metrics.clone(),
+            },
             runs.slots.node(),
             config.runs.lease_seconds,
             config.files.ingestion_workers,
@@ -167,7 +183,7 @@ impl App {
         );
 
         let stop = CancellationToken::new();
-        let keepers = vec![
+        let mut keepers = vec![
             tokio::spawn(ear.work(
                 stop.clone(),
                 hear(
@@ -203,10 +219,27 @@ impl App {
             tier,
             default_dialect: config.http.default_version,
         });
+        let patience = config.http.client_seconds;
+        let mut metrics_address = None;
+        if let Some(listener) = listeners.metrics {
+            metrics_address = Some(listener.local_addr().map_err(Error::Serve)?);
+            let router = routes::metrics::router(state.clone());
+            keepers.push(tokio::spawn(server::serve(listener, router, patience, stop.clone())));
+        }
         let router = routes::router(state, &config.http.cors_origins);
-        let address = listener.local_addr().map_err(Error::Serve)?;
-        let server = tokio::spawn(server::serve(listener, router, config.http.client_seconds, stop.clone()));
-        Ok(Parts { address, first_key, engine, ingestion, interpreter, stop, server, keepers })
+        let address = listeners.api.local_addr().map_err(Error::Serve)?;
+        let server = tokio::spawn(server::serve(listeners.api, router, patience, stop.clone()));
+        Ok(Parts {
+            address,
+            metrics_address,
+            first_key,
+            engine,
+            ingestion,
+            interpreter,
+            stop,
+            server,
+            keepers,
+        })
     }
 
     /// Waits for what the server cannot go on without: its HTTP side, or the private database. Whoever
@@ -327,9 +360,16 @@ async fn open_blobs(config: &Config) -> Result<Blobs, blobs::Error> {
     }
 }
 
+/// Where requests come in.
+struct Listeners {
+    api: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
 /// What a start makes before the app takes the database over.
 struct Parts {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     first_key: Option<String>,
     engine: Arc<Engine>,
     ingestion: Arc<Ingestion>,
@@ -343,6 +383,7 @@ impl Parts {
     fn into_app(self, config: Config, database: Database) -> App {
         App {
             address: self.address,
+            metrics_address: self.metrics_address,
             first_key: self.first_key,
             database,
             engine: self.engine,

@@ -104,6 +104,10 @@ pub struct HttpOptions {
     #[arg(long, env = "LOCUM_BIND", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub bind: SocketAddr,
 
+    /// Address of GET /metrics, for Prometheus. It asks for no key: keep it from clients [default: none].
+    #[arg(long, env = "LOCUM_METRICS_BIND", value_name = "ADDRESS")]
+    pub metrics_bind: Option<SocketAddr>,
+
     /// API keys of the project 'default', separated by commas. Keys made by 'locum keys create' are
     /// valid beside them. With no key anywhere the first start makes one and prints it once.
     #[arg(long, env = "LOCUM_API_KEYS", hide_env_values = true, value_name = "KEYS", value_parser = secret)]

@@ -41,6 +41,8 @@ pub mod interpreter;
 pub mod janitor;
 /// Hearing of the other nodes.
 pub mod listener;
+/// Counts and histograms, for Prometheus.
+pub mod metrics;
 /// Keyset pages.
 pub mod page;
 /// Connections to the database, shared.

@@ -14,6 +14,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use deadpool::Status;
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, WeakPool};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -22,6 +23,8 @@ use sqlx::postgres::{PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgType
 use sqlx::{
     ConnectOptions, Connection, Describe, Either, Error, Execute, Executor, PgConnection, Postgres, SqlStr,
 };
+
+use crate::metrics;
 
 /// A connection that was in use so recently works still, unless something says otherwise.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -209,6 +212,12 @@ impl PgPool {
             at_work: false,
             in_transaction: false,
         })
+    }
+
+    /// How many connections there are.
+    pub fn usage(&self) -> metrics::Connections {
+        let Status { max_size: most, size, available: idle, waiting } = self.0.status();
+        metrics::Connections { used: size.saturating_sub(idle), idle, most, waiting }
     }
 
     /// Says that a connection to the same server was lost, so that none of these is trusted any more.

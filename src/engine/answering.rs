@@ -1,6 +1,6 @@
 //! The calls of a reply that is whole: those that the server answers are answered, for the others the run waits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::citations::{Form, Sources};
 use super::execution::{Execution, Next};
@@ -58,6 +58,9 @@ impl Execution<'_> {
             self.settle_turn(run, open).await?;
             return Ok(Next::Turn);
         }
+        for _ in &required {
+            self.engine.runs.metrics.function_called();
+        }
         // Stored with the step already, shown when its outputs are there.
         open.step.usage = Some(usage);
         run.status = RunStatus::RequiresAction;
@@ -92,7 +95,10 @@ impl Execution<'_> {
             let call = &self.reply.calls[index];
             let Some(settings) = call.search() else { continue };
             let share = room / i64::try_from(searches).unwrap_or(1).max(1);
+            let begun = Instant::now();
             let answer = self.search(&scope, settings, &call.arguments, share).await?;
+            let outcome = if answer.results.is_empty() { "nothing_found" } else { "found" };
+            self.engine.runs.metrics.tool_answered("file_search", outcome, begun.elapsed());
             searches -= 1;
             room -= tokens::at_most(&answer.output).min(share);
             self.sources.add(&answer.results);

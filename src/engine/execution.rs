@@ -5,7 +5,7 @@
 //! it is redone.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -207,8 +207,26 @@ impl Execution<'_> {
         }
     }
 
-    /// Sends the prompt and takes in the reply to its end.
+    /// Sends the prompt and takes in the reply to its end, with an eye on the clock.
     async fn converse(&mut self, prompt: &Prompt) -> Result<Result<FinishReason, ModelError>, Stop> {
+        let begun = Instant::now();
+        let said = self.take_in(prompt, begun).await;
+        let outcome = match &said {
+            Ok(Ok(_)) => "completed",
+            Ok(Err(error)) => error.kind.as_str(),
+            Err(_) => "broken_off",
+        };
+        let model = prompt.body["model"].as_str().unwrap_or_default();
+        self.engine.runs.metrics.reply(model, outcome, begun.elapsed());
+        said
+    }
+
+    async fn take_in(
+        &mut self,
+        prompt: &Prompt,
+        begun: Instant,
+    ) -> Result<Result<FinishReason, ModelError>, Stop> {
+        let mut is_first = true;
         let mut stream = match self.unless_interrupted(self.engine.model.reply(&prompt.body)).await? {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(error)),
@@ -216,7 +234,13 @@ impl Execution<'_> {
         loop {
             match self.unless_interrupted(stream.next()).await? {
                 Ok(ReplyEvent::End(finish)) => return Ok(Ok(finish)),
-                Ok(event) => self.hear(event).await?,
+                Ok(event) => {
+                    if std::mem::take(&mut is_first) {
+                        let model = prompt.body["model"].as_str().unwrap_or_default();
+                        self.engine.runs.metrics.first_token(model, begun.elapsed());
+                    }
+                    self.hear(event).await?;
+                }
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -258,6 +282,8 @@ impl Execution<'_> {
             ..Usage::default()
         });
         self.leased.usage += usage;
+        let model = prompt.body["model"].as_str().unwrap_or_default();
+        self.engine.runs.metrics.tokens(model, usage.prompt, usage.cached, usage.completion);
         let calls = !self.reply.calls.is_empty();
         match finish {
             FinishReason::ContentFilter => {
@@ -340,6 +366,9 @@ impl Execution<'_> {
         self.leased.run = run;
         if changed {
             let run = &self.leased.run;
+            if run.status.is_terminal() {
+                self.engine.runs.metrics.run_ended(run.status.as_str(), Some(run.created_at));
+            }
             self.publisher.publish_last(|| RunEvent::run(RunEventName::of(run.status), run.clone()));
         }
         Ok(())
@@ -365,6 +394,7 @@ impl Execution<'_> {
         let (status, step_status, reason, error) = match stop {
             Stop::Lost => {
                 tracing::info!(run.id = self.leased.run.id, "the run is no longer this node's");
+                self.engine.runs.metrics.lease_lost();
                 return;
             }
             Stop::Gone => {

@@ -35,6 +35,7 @@ pub async fn sweep(engine: Arc<Engine>) {
 async fn sweep_once(engine: &Engine) -> Result<(), Error> {
     let taken_back = lease::take_back(&engine.keeper).await?;
     if taken_back > 0 {
+        engine.runs.metrics.leases_lapsed(taken_back);
         tracing::warn!(runs = taken_back, "took back runs whose lease had lapsed");
         engine.slots.wake();
         engine.runs.signals.send(Signal::Queued);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::Instrument;
 
 use super::Engine;
 use super::execution;
@@ -89,9 +90,13 @@ fn spawn(engine: &Arc<Engine>, assignment: Assignment) {
         let left =
             Duration::try_from(left).unwrap_or_default() + Duration::from_secs_f64(lease::OVERDUE_SECONDS);
         let run_id = run.run.id.clone();
+        // What is logged while it is executed carries its id and its project's.
+        let span =
+            tracing::error_span!("run", run.id = run_id, project.id = run.project, attempt = run.attempt);
+        let executed = execution::execute(&engine, run, executing).instrument(span);
         tokio::select! {
             () = abort.cancelled() => {}
-            done = tokio::time::timeout(left, execution::execute(&engine, run, executing)) => if done.is_err() {
+            done = tokio::time::timeout(left, executed) => if done.is_err() {
                 tracing::error!(run.id = run_id, "the worker of a run hung and was given up");
             }
         }

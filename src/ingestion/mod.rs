@@ -9,7 +9,7 @@ mod indexes;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use tokio::sync::Semaphore;
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::embeddings::Embedder;
 use crate::error::Error;
 use crate::extraction::{Extractor, Failure};
+use crate::metrics::Metrics;
 use crate::pool::PgPool;
 use crate::services::files;
 use crate::services::vector_stores::Knock;
@@ -41,6 +42,7 @@ pub struct Ingestion {
     db: PgPool,
     files: files::Context,
     extractor: Extractor,
+    metrics: Metrics,
     embedding: Option<Embedding>,
     node: String,
     lease: Duration,
@@ -57,6 +59,7 @@ pub struct Means {
     pub files: files::Context,
     pub extractor: Extractor,
     pub embedder: Option<Arc<Embedder>>,
+    pub metrics: Metrics,
 }
 
 /// What becomes of a file.
@@ -81,6 +84,7 @@ impl Ingestion {
             db,
             files: means.files,
             extractor: means.extractor,
+            metrics: means.metrics,
             embedding: means.embedder.map(|embedder| Embedding::new(embedder, indexes)),
             node: node.to_owned(),
             lease,
@@ -199,10 +203,12 @@ impl Ingestion {
     }
 
     async fn finish(&self, leased: &Leased) -> Result<(), Error> {
-        let stored = match self.read(leased).await? {
-            Outcome::Indexed(index) => queue::complete(&self.db, leased, &index).await?,
-            Outcome::Unsearchable(error) => queue::fail(&self.db, leased, &error).await?,
+        let begun = Instant::now();
+        let (stored, outcome) = match self.read(leased).await? {
+            Outcome::Indexed(index) => (queue::complete(&self.db, leased, &index).await?, "completed"),
+            Outcome::Unsearchable(error) => (queue::fail(&self.db, leased, &error).await?, "failed"),
         };
+        self.metrics.file_ingested(if stored { outcome } else { "not_wanted" }, begun.elapsed());
         if !stored {
             tracing::debug!(
                 file = leased.file_id,

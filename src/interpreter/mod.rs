@@ -102,6 +102,14 @@ impl Interpreter {
         }
     }
 
+    /// Sessions that threads have, and warm ones.
+    pub fn count(&self) -> (usize, usize) {
+        match &*self.0 {
+            Inner::Refused(_) => (0, 0),
+            Inner::Running(pool) => pool.count(),
+        }
+    }
+
     /// Ends all sessions; none is started any more.
     pub async fn stop(&self) {
         if let Inner::Running(pool) = &*self.0 {

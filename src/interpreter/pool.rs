@@ -260,6 +260,11 @@ impl Pool {
         }
     }
 
+    pub fn count(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.threads.len(), state.warm.len())
+    }
+
     pub fn end(&self, thread_id: &str) {
         let Some(slot) = self.state().threads.remove(thread_id) else { return };
         slot.ended.cancel();

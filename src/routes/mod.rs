@@ -9,6 +9,7 @@ mod form;
 mod health;
 mod message_files;
 mod messages;
+pub mod metrics;
 mod reply;
 mod rest;
 mod run_steps;
@@ -20,7 +21,7 @@ mod vector_stores;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +30,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 use tracing::Instrument;
 
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::state::AppState;
 
 /// Paths that need no key.
@@ -54,13 +56,17 @@ pub fn router(state: AppState, cors_origins: &[String]) -> Router {
         .fallback(unknown_url)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(state.clone(), authenticate))
+        .layer(middleware::from_fn(name_route))
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(middleware::from_fn(rest::read_rest));
     if !cors_origins.is_empty() {
         router = router.layer(cors(cors_origins));
     }
     // Around the whole router: a layer within it sees a request only after its path was matched.
-    Router::new().fallback_service(router.with_state(state)).layer(middleware::from_fn(describe))
+    let metrics = state.runs.metrics.clone();
+    Router::new()
+        .fallback_service(router.with_state(state))
+        .layer(middleware::from_fn_with_state(metrics, describe))
 }
 
 /// Without a valid key every path but the public ones is a 401, known or not.
@@ -71,22 +77,33 @@ async fn authenticate(
 ) -> Result<Response, Error> {
     if !PUBLIC.contains(&request.uri().path()) {
         let project = state.auth.authenticate(request.headers()).await?;
+        tracing::Span::current().record("project.id", &*project.0);
         request.extensions_mut().insert(project);
     }
     Ok(next.run(request).await)
 }
 
-/// Gives every reply the headers that SDKs read, and logs the request.
-async fn describe(mut request: Request, next: Next) -> Response {
+/// Says with the reply which route it is of.
+async fn name_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
+}
+
+/// Gives every reply the headers that SDKs read, counts the request and logs it.
+async fn describe(State(metrics): State<Metrics>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = format!("req_{}", uuid::Uuid::now_v7().simple());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if let Some(uri) = single_slashes(request.uri()) {
         *request.uri_mut() = uri;
     }
-    // What is logged while the request is served carries its id.
-    let span = tracing::error_span!("request", request.id = id);
-    let mut response = next.run(request).instrument(span).await;
+    // What is logged while the request is served carries its id and its project's.
+    let span = tracing::error_span!("request", request.id = id, project.id = tracing::field::Empty);
+    let mut response = next.run(request).instrument(span.clone()).await;
     let elapsed = begun.elapsed();
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -97,13 +114,25 @@ async fn describe(mut request: Request, next: Next) -> Response {
         HeaderValue::from(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)),
     );
     headers.insert("openai-version", HeaderValue::from_static("2020-10-01"));
+    let route = response.extensions_mut().remove::<MatchedPath>();
+    let route = route.as_ref().map(|route| route.as_str().trim_start_matches("/v1"));
+    metrics.request(known_method(&method), route, response.status().as_u16(), elapsed);
     let (status, duration_ms) = (response.status().as_u16(), elapsed.as_secs_f64() * 1_000.0);
-    if status >= 500 {
-        tracing::warn!(request.id = id, %method, path, status, duration_ms, "request");
-    } else {
-        tracing::debug!(request.id = id, %method, path, status, duration_ms, "request");
-    }
+    span.in_scope(|| {
+        if status >= 500 {
+            tracing::warn!(%method, path, status, duration_ms, "request");
+        } else {
+            tracing::debug!(%method, path, status, duration_ms, "request");
+        }
+    });
     response
+}
+
+/// The method, as long as the API has it: clients could make up any number.
+fn known_method(method: &Method) -> &'static str {
+    let known = [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS, Method::HEAD];
+    let names = ["GET", "POST", "DELETE", "OPTIONS", "HEAD"];
+    known.iter().zip(names).find(|(known, _)| *known == method).map_or("other", |(_, name)| name)
 }
 
 /// The URI with one slash where its path has several, as the hosted API read it: clients append a path to a

@@ -28,6 +28,7 @@ pub mod assistant_files;
 pub mod assistants;
 pub mod code_files;
 pub mod files;
+pub mod gauges;
 pub mod keys;
 pub mod messages;
 pub mod retrieval;

@@ -47,6 +47,21 @@ pub enum ModelErrorKind {
     Misconfigured,
 }
 
+impl ModelErrorKind {
+    /// As metrics say it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::QuotaUsedUp => "quota_used_up",
+            Self::Unavailable => "unavailable",
+            Self::ContextExceeded => "context_exceeded",
+            Self::Rejected => "rejected",
+            Self::Unauthorized => "unauthorized",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+}
+
 impl ModelError {
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { kind: ModelErrorKind::Unavailable, message: message.into(), retry_after: None }

@@ -29,7 +29,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         parts: &["services"],
-        says: "services use types, error, events, blobs, embeddings and the pool; never axum, routes or engine",
+        says: "services use types, error, events, blobs, embeddings, metrics and the pool; never axum, routes or engine",
         may: &[
             "services",
             "types",
@@ -39,12 +39,20 @@ const RULES: &[Rule] = &[
             "events",
             "blobs",
             "pool",
+            "metrics",
             // What is searched has a vector too.
             "embeddings",
             // A run's row says which contract made the run; the word alone, nothing of how it is spoken.
             "dialect::Dialect",
         ],
         never: &["axum"],
+        except: &[],
+    },
+    Rule {
+        parts: &["metrics"],
+        says: "metrics are told numbers by others, and know nobody",
+        may: &["metrics"],
+        never: &["axum", "sqlx", "reqwest", "tokio"],
         except: &[],
     },
     Rule {
@@ -84,6 +92,7 @@ const RULES: &[Rule] = &[
             "error",
             "config",
             "interpreter",
+            "metrics",
             "pool::PgPool",
             // The word alone: markers of sources differ.
             "dialect::Dialect",
@@ -100,6 +109,7 @@ const RULES: &[Rule] = &[
             "routes",
             "services",
             "events",
+            "metrics",
             "dialect",
             "auth",
             "types",

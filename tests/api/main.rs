@@ -28,6 +28,7 @@ mod limits;
 mod lists;
 mod message_files;
 mod messages;
+mod metrics;
 mod nodes;
 mod operations;
 mod plans;

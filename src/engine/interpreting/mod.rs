@@ -4,7 +4,7 @@
 mod folder;
 mod told;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +74,16 @@ impl Execution<'_> {
             return Ok(told::NO_CODE.to_owned());
         }
         let bench = self.ready(bench).await?;
+        let begun = Instant::now();
         let executed = self.run_code(bench, index, &code).await?;
+        let outcome = match &executed.outcome {
+            Outcome::Completed => "completed",
+            Outcome::Failed => "failed",
+            Outcome::Interrupted => "interrupted",
+            Outcome::TimedOut => "timed_out",
+            Outcome::Died { .. } => "died",
+        };
+        self.engine.runs.metrics.tool_answered("code_interpreter", outcome, begun.elapsed());
         self.conclude_code(bench, index, executed, room).await
     }
 

@@ -179,6 +179,7 @@ async fn end_run(
 /// Publishes the end in the order of the contract.
 fn announce(context: &Context, id: &str, ended: Ended) {
     let Ended { run, message, step, end, token, events_wanted } = ended;
+    context.metrics.run_ended(end.status().as_str(), run.as_ref().map(|run| run.created_at));
     let publisher = Publisher::new(&context.hub, id, token, 0, events_wanted);
     let publish = |event| publisher.publish(|| event);
     let Some(run) = run else {

@@ -40,6 +40,7 @@ pub struct Context {
     pub db: PgPool,
     pub slots: slots::Slots,
     pub hub: crate::events::Hub,
+    pub metrics: crate::metrics::Metrics,
     /// Tells the other nodes.
     pub signals: super::signals::Signals,
     /// Reading what other nodes publish.

@@ -39,6 +39,8 @@ struct Inner {
     backlog: AtomicBool,
     /// The project that this node has claimed for last.
     last_project: Mutex<String>,
+    /// Runs that are executed at once.
+    workers: usize,
     /// Runs under way here, by id: how a request to cancel reaches its worker at once.
     executing: Mutex<HashMap<String, Entry>>,
 }
@@ -98,6 +100,7 @@ impl Slots {
             queued: Notify::new(),
             backlog: AtomicBool::new(false),
             last_project: Mutex::default(),
+            workers,
             executing: Mutex::default(),
         };
         (Self(Arc::new(inner)), receiver)
@@ -105,6 +108,11 @@ impl Slots {
 
     pub fn node(&self) -> &str {
         &self.0.node
+    }
+
+    /// Runs that this node executes at once.
+    pub fn workers(&self) -> usize {
+        self.0.workers
     }
 
     /// A slot, if one is free now.

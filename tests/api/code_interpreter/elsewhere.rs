@@ -77,6 +77,7 @@ async fn a_run_goes_on_after_its_server_was_killed() {
         ("LOCUM_DATA_DIR", folder.name()),
         ("LOCUM_API_KEYS", KEY),
         ("LOCUM_MODEL_URL", &model_url),
+        ("LOCUM_CODE_SANDBOX", "auto"),
         ("LOCUM_CODE_WARM", "0"),
     ];
     let server = Server::start(&settings);

@@ -4,6 +4,7 @@ mod configuration;
 mod crashes;
 mod databases;
 mod keys;
+mod logs;
 mod signals;
 mod uploads;
 

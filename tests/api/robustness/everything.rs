@@ -20,8 +20,8 @@ use crate::support::{Client, Model};
 
 /// `LOCUM_SEED` draws others.
 const SEED: u64 = 1;
-/// Requests of each operation in each contract.
-const ATTEMPTS: usize = 36;
+/// Requests of each operation in each contract; `LOCUM_ATTEMPTS` makes them more.
+const ATTEMPTS: usize = 25;
 /// What an idle server may hold of all that it was sent, in a build for tests.
 const HELD: usize = 128 * MIB;
 
@@ -53,6 +53,7 @@ struct Barrage<'a> {
     url: &'a str,
     client: Client,
     seed: u64,
+    attempts: usize,
 }
 
 #[tokio::test]
@@ -62,6 +63,9 @@ async fn whatever_comes_is_answered_in_the_api_s_shape() {
     let seed =
         std::env::var("LOCUM_SEED").ok().map_or(SEED, |seed| seed.parse().expect("LOCUM_SEED is a number"));
     println!("seed {seed}");
+    let attempts = std::env::var("LOCUM_ATTEMPTS").ok();
+    let attempts =
+        attempts.map_or(ATTEMPTS, |attempts| attempts.parse().expect("LOCUM_ATTEMPTS is a number"));
     let files = format!("file://{}", database.files().display());
     let mut server = Server::start(&[
         ("DATABASE_URL", &url),
@@ -70,13 +74,13 @@ async fn whatever_comes_is_answered_in_the_api_s_shape() {
         ("LOCUM_FILES_URL", &files),
     ]);
     let client = server.client(KEY);
-    let barrage = Barrage { url: &server.url, client: client.clone(), seed };
+    let barrage = Barrage { url: &server.url, client: client.clone(), seed, attempts };
     let pairs = operations()
         .flat_map(|operation| operation.contracts.iter().map(move |&contract| (operation, contract)));
     let sent: usize = stream::iter(pairs.enumerate())
         .map(|(number, (operation, contract))| barrage.fire(operation, contract, number as u64))
         .buffer_unordered(4)
-        .map(|()| ATTEMPTS)
+        .map(|()| barrage.attempts)
         .fold(0, async |sum, sent| sum + sent)
         .await;
     assert!(sent >= 2_000, "{sent}");
@@ -117,7 +121,7 @@ impl Barrage<'_> {
     async fn fire(&self, operation: &Operation, contract: Contract, number: u64) {
         let mut random = StdRng::seed_from_u64(self.seed.wrapping_mul(1_000).wrapping_add(number));
         let mut world = World::create(self.client.clone()).await;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..self.attempts {
             let request = world.request(operation, contract);
             let attempt = Attempt::of(&request, KEY, contract.word()).spoil(&mut random);
             let reply = self.send(&attempt).await;

@@ -29,6 +29,8 @@ static TENANTS: AtomicU32 = AtomicU32::new(0);
 pub struct TestApp {
     /// `http://127.0.0.1:PORT`, without `/v1`.
     pub url: String,
+    /// `http://127.0.0.1:PORT` of `/metrics`, where it is configured.
+    pub metrics_url: Option<String>,
     /// A valid key of the project `default`.
     pub key: String,
     pub model: Model,
@@ -155,6 +157,7 @@ impl Builder {
         let app = started.unwrap_or_else(|error| panic!("the server did not start: {error}"));
         TestApp {
             url: format!("http://{}", app.address),
+            metrics_url: app.metrics_address.map(|address| format!("http://{address}")),
             key: KEY.to_owned(),
             model,
             database,

@@ -23,6 +23,8 @@ pub fn locum(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     }
     // Nothing of a test is kept in the home of whoever runs it.
     command.env("LOCUM_DATA_DIR", env!("CARGO_TARGET_TMPDIR"));
+    // Most tests run no code, and to start Python takes a second of a processor.
+    command.env("LOCUM_CODE_SANDBOX", "off");
     command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null());
     command
 }
@@ -76,7 +78,9 @@ impl Server {
         });
         let mut server = Self { child, lines, url: String::new(), log: Vec::new() };
         let ready = server.wait_for_line("Locum is ready");
-        let address = ready.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        // As text, or as JSON.
+        let address = ready.split_once("address=").or_else(|| ready.split_once("\"address\":\""));
+        let address = address.and_then(|(_, rest)| rest.split([' ', '"']).next());
         server.url = format!("http://{}", address.expect("the ready line names the address"));
         server
     }
