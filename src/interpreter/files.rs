@@ -1,11 +1,12 @@
 //! Files of a session, read and written by its own process: no path of the server's is ever opened for them.
 
+use std::collections::HashSet;
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
-use super::frames::{Limits, Operation};
+use super::frames::{Answer, Limits, Operation};
 use super::session::Session;
 
 /// Bytes of a name; file systems take no more.
@@ -26,6 +27,15 @@ pub struct Entry {
     pub modified_ns: i64,
 }
 
+/// The files of a session.
+#[derive(Debug, Default, PartialEq)]
+pub struct Listing {
+    /// The last changed first, at most 1,000.
+    pub entries: Vec<Entry>,
+    /// There are more.
+    pub is_cut: bool,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The system's words, such as "No space left on device", or what is wrong with the name.
@@ -40,13 +50,13 @@ pub enum FileError {
 }
 
 impl Session {
-    /// Writes a file, in place of another of that name.
+    /// Writes a file, in place of another of that name; it is there whole or not at all.
     pub async fn put(
         &mut self,
         name: &str,
         content: impl Stream<Item = io::Result<Bytes>>,
         read_only: bool,
-    ) -> Result<(), FileError> {
+    ) -> Result<Entry, FileError> {
         check_name(name)?;
         let mut content = std::pin::pin!(content);
         let mut gathered = BytesMut::new();
@@ -58,10 +68,17 @@ impl Session {
             while gathered.len() >= PIECE || last {
                 let piece = gathered.split_to(gathered.len().min(PIECE));
                 let last = last && !gathered.has_remaining();
-                self.file(Operation::Put { name, first, last, read_only }, &piece, Limits::PLAIN).await?;
+                let operation = Operation::Put { name, first, last, read_only };
+                let (answer, _) = self.file(operation, &piece, Limits::PLAIN).await?;
                 first = false;
                 if last {
-                    return Ok(());
+                    let mut files = answer.files.unwrap_or_default();
+                    return match files.pop() {
+                        Some((put, size, modified_ns)) if put == name && files.is_empty() => {
+                            Ok(Entry { name: put, size, modified_ns })
+                        }
+                        _ => Err(self.broke("a file that was put is another")),
+                    };
                 }
             }
         }
@@ -74,17 +91,23 @@ impl Session {
         self.file(Operation::Link { name, target }, &[], Limits::PLAIN).await.map(drop)
     }
 
-    pub async fn list(&mut self) -> Result<Vec<Entry>, FileError> {
-        let (files, _) = self.file(Operation::List { limit: FILES }, &[], Limits::LIST).await?;
-        let files = files.unwrap_or_default();
-        let is_sound = files.len() <= FILES && files.iter().all(|(name, ..)| is_path(name));
+    pub async fn list(&mut self) -> Result<Listing, FileError> {
+        let (answer, _) = self.file(Operation::List { limit: FILES }, &[], Limits::LIST).await?;
+        let files = answer.files.unwrap_or_default();
+        let names: HashSet<&str> = files.iter().map(|(name, ..)| name.as_str()).collect();
+        let is_sound = files.len() <= FILES && names.len() == files.len() && names.into_iter().all(is_path);
         if !is_sound {
-            let reason = "it broke the protocol: its list of files is none";
-            self.kill(reason);
-            return Err(FileError::Gone(reason.to_owned()));
+            return Err(self.broke("its list of files is none"));
         }
         let entry = |(name, size, modified_ns)| Entry { name, size, modified_ns };
-        Ok(files.into_iter().map(entry).collect())
+        let entries = files.into_iter().map(entry).collect();
+        Ok(Listing { entries, is_cut: answer.is_cut.unwrap_or_default() })
+    }
+
+    fn broke(&mut self, what: &str) -> FileError {
+        let reason = format!("it broke the protocol: {what}");
+        self.kill(&reason);
+        FileError::Gone(reason)
     }
 
     /// Bytes of a file from an offset on, at most so many or a megabyte; none at its end.
@@ -103,11 +126,11 @@ impl Session {
         operation: Operation<'_>,
         content: &[u8],
         limits: Limits,
-    ) -> Result<(Option<Vec<(String, u64, i64)>>, Bytes), FileError> {
+    ) -> Result<(Answer, Bytes), FileError> {
         let (answer, content) = self.ask(operation, content, limits).await.map_err(FileError::Gone)?;
         match answer.error {
             Some(error) => Err(FileError::Refused(error)),
-            None => Ok((answer.files, content)),
+            None => Ok((answer, content)),
         }
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Answer {
     pub error: Option<String>,
     /// Names, sizes, and times of change in nanoseconds.
     pub files: Option<Vec<(String, u64, i64)>>,
+    /// Whether there are more files.
+    pub is_cut: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Clone, Copy)]

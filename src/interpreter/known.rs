@@ -11,6 +11,10 @@ pub struct Known {
     pub session: String,
     /// Files that were put into it, by their ids.
     pub put: HashSet<String>,
+    /// What its code's next call has to tell.
+    pub notes: Vec<String>,
+    /// Bytes of its files that became files of the API.
+    pub kept_bytes: u64,
     /// Size and time of change of each file when it was last looked at.
     files: HashMap<String, (u64, i64)>,
 }

@@ -3,7 +3,7 @@
 //! A `Lease` is a thread's session for as long as one run needs it. Between leases the session keeps its
 //! variables and files, until nobody has asked for it for a while, its thread is deleted, or its place is needed.
 //!
-//! The process runs `driver.py`, and in the very same process the code that a model wrote. So nothing that comes
+//! The process runs the program in `driver/`, and in the very same process the code that a model wrote. So nothing that comes
 //! from it is believed: answers are read against limits and must carry an id that was drawn for their request;
 //! whatever else comes ends the session. Only the sandbox keeps the code from the rest of the machine.
 
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use self::pool::Pool;
 
-pub use self::files::{Entry, FileError, name_of};
+pub use self::files::{Entry, FileError, Listing, name_of};
 pub use self::known::Known;
 pub use self::launcher::{Launched, Launcher, Process};
 pub use self::pool::Lease;

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::files::{Entry, FileError};
+use super::files::{Entry, FileError, Listing};
 use super::known::Known;
 use super::launcher::Launcher;
 use super::session::{Executed, Outcome, Session};
@@ -359,7 +359,7 @@ impl Lease {
         name: &str,
         content: impl Stream<Item = io::Result<Bytes>>,
         read_only: bool,
-    ) -> Result<(), FileError> {
+    ) -> Result<Entry, FileError> {
         self.session.session.put(name, content, read_only).await
     }
 
@@ -368,8 +368,8 @@ impl Lease {
         self.session.session.link(name, target).await
     }
 
-    /// Regular files, at most 1,000.
-    pub async fn list(&mut self) -> Result<Vec<Entry>, FileError> {
+    /// Regular files that are not hidden.
+    pub async fn list(&mut self) -> Result<Listing, FileError> {
         self.session.session.list().await
     }
 

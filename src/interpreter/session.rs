@@ -15,7 +15,13 @@ use super::frames::{Answer, Broken, CellOutcome, Event, Frames, Limits, Operatio
 use super::launcher::{Launched, Launcher, Process};
 use super::output::Output;
 
-const DRIVER: &str = include_str!("driver.py");
+/// One program, in the order of its parts.
+const DRIVER: &str = concat!(
+    include_str!("driver/streams.py"),
+    include_str!("driver/figures.py"),
+    include_str!("driver/files.py"),
+    include_str!("driver/session.py"),
+);
 /// The folder of a session's files, as models know it.
 const FOLDER: &str = "/mnt/data";
 /// What cells begin with is imported before the first of them comes, where it is there.
@@ -25,7 +31,7 @@ const START: Duration = Duration::from_secs(60);
 /// For a request about a file; a busy machine again.
 const ANSWER: Duration = Duration::from_secs(30);
 /// For a cell to end once it is interrupted.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(5);
 /// For a process that does not answer any more to be gone, and for its last words.
 const END: Duration = Duration::from_secs(2);
 /// Images of a call, and their bytes together.
@@ -109,7 +115,7 @@ impl From<io::Error> for Lost {
 impl Session {
     /// Starts a process and waits until it is ready.
     pub async fn start(launcher: &dyn Launcher) -> Result<Self, String> {
-        let arguments = ["-I", "-u", "-c", DRIVER].iter().chain(&MODULES).map(OsString::from).collect();
+        let arguments = ["-I", "-B", "-u", "-c", DRIVER].iter().chain(&MODULES).map(OsString::from).collect();
         let launched = launcher.launch(arguments).await.map_err(|error| error.to_string())?;
         let Launched { stdin, stdout, stderr, data, process } = launched;
         let frames = Frames::default();

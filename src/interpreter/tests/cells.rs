@@ -98,7 +98,7 @@ async fn a_cancellation_at_any_moment_leaves_the_next_cell_alone() {
 #[tokio::test]
 async fn a_cell_has_its_time() {
     let mut session = session().await;
-    let short = Duration::from_secs(1);
+    let short = Duration::from_secs(3);
     let code = "x = 5\ntry:\n    while True:\n        len(str(x))\nfinally:\n    print('late')";
     let executed = session.execute(code, short, pending()).await;
     assert_eq!(executed.outcome, Outcome::TimedOut);
@@ -176,6 +176,61 @@ async fn figures_become_images() {
     assert_eq!(session.cell("plt.show()").await.images.len(), 0);
 }
 
+/// A picture that the cell saves itself is a file already.
+#[tokio::test]
+async fn figures_that_were_saved_are_not_shown_beside_their_files() {
+    if !has_module("matplotlib") || !has_module("PIL") {
+        return;
+    }
+    let launcher = Plain { with_modules: true, ..Plain::default() };
+    let mut session = Session::start(&launcher).await.expect("Python starts");
+    session.logs("import matplotlib.pyplot as plt, os, tempfile").await;
+    for (code, shown) in [
+        ("plt.plot([1]); plt.savefig('a.png')", 0),
+        ("plt.plot([1]); plt.savefig('b.jpg', bbox_inches='tight', dpi=50); plt.show()", 0),
+        ("fig, ax = plt.subplots(); ax.plot([1]); fig.savefig(os.path.abspath('c.PNG')); fig", 0),
+        // What was drawn afterwards is in no file, nor is what was removed or lies elsewhere.
+        ("plt.plot([1]); plt.savefig('d.png'); plt.plot([2])", 1),
+        ("plt.plot([1]); plt.savefig('e.png'); os.remove('e.png')", 1),
+        ("plt.plot([1]); plt.savefig(tempfile.mkdtemp() + '/f.png')", 1),
+        ("plt.plot([1]); plt.savefig('g.pdf')", 1),
+        ("fig, ax = plt.subplots(); ax.plot([1]); fig", 1),
+        ("from PIL import Image; Image.new('RGB', (2, 2))", 1),
+        ("from IPython.display import display; display(Image.new('RGB', (2, 2)), Image.new('L', (2, 2)))", 2),
+    ] {
+        let executed = session.cell(code).await;
+        assert_eq!((executed.outcome, executed.images.len()), (Outcome::Completed, shown), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn what_notebooks_understand_is_understood() {
+    let mut session = session().await;
+    for (code, logs) in [
+        ("%matplotlib inline\n1", "1\n"),
+        ("%%time\nfor n in range(2):\n    %precision 3\n    print(n)", "0\n1\n"),
+        ("%time y = 5\ny", "5\n"),
+        ("print('before')\n!echo 'one' two\n2", "before\none two\n2\n"),
+        ("import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    return 3\nx = await f()\nx", "3\n"),
+        ("await f()", "3\n"),
+        ("task = asyncio.get_event_loop().create_task(f())", ""),
+        ("await task;", ""),
+        ("from IPython.display import display; display(4)", "4\n"),
+        ("'a\\n%b'", "'a\\n%b'\n"),
+        ("\"\"\"\n%c\n\"\"\"", "'\\n%c\\n'\n"),
+    ] {
+        assert_eq!(session.logs(code).await, logs, "{code}");
+    }
+    // What is wrong is told as it was written.
+    let failure = session.failure("%time x = 1\nx = (\n").await;
+    assert!(
+        failure.contains("line 2") && failure.contains("x = (") && failure.contains("SyntaxError"),
+        "{failure}"
+    );
+    let failure = session.failure("await asyncio.sleep(0)\nawait g()").await;
+    assert!(failure.contains("NameError") && !failure.contains("run_until_complete"), "{failure}");
+}
+
 #[tokio::test]
 async fn what_cells_begin_with_is_imported_before() {
     let modules: Vec<_> =
@@ -194,7 +249,7 @@ async fn what_cells_begin_with_is_imported_before() {
             "{missing}"
         );
     }
-    assert_eq!(session.list().await.expect("a list"), []);
+    assert_eq!(session.list().await.expect("a list").entries, []);
     // A file of the session never stands in for a module, but can be one.
     session.logs("open('json.py', 'w').write('x = 1'); open('mine.py', 'w').write('y = 2');").await;
     assert_eq!(session.logs("import json, mine; hasattr(json, 'x'), mine.y").await, "(False, 2)\n");

@@ -29,7 +29,7 @@ async fn files_go_in_and_out() {
     session
         .logs("os.mkdir('out'); open('out/ü.txt', 'w').write('text')\nos.utime('out/ü.txt', ns=(5, 7))")
         .await;
-    let mut files = session.list().await.expect("a list");
+    let mut files = session.list().await.expect("a list").entries;
     files.sort_by(|one, other| one.name.cmp(&other.name));
     assert_eq!(files[0], Entry { name: "out/ü.txt".to_owned(), size: 4, modified_ns: 7 });
     assert_eq!((files[1].name.as_str(), files[1].size, files.len()), ("sales 1.csv", 8, 2));
@@ -79,7 +79,8 @@ async fn what_is_no_file_is_refused_and_the_session_goes_on() {
     ] {
         assert_eq!(refused(session.get(name, 0, 10).await), reason, "{name}");
     }
-    let names: Vec<_> = session.list().await.expect("a list").into_iter().map(|entry| entry.name).collect();
+    let names: Vec<_> =
+        session.list().await.expect("a list").entries.into_iter().map(|entry| entry.name).collect();
     assert_eq!(names, ["-a\nb"]);
     assert_eq!(refused(session.put("a/b", content(&[]), false).await), "it is no name of a file");
     assert_eq!(refused(session.put("folder", content(&[]), false).await), "Is a directory");
@@ -90,32 +91,69 @@ async fn what_is_no_file_is_refused_and_the_session_goes_on() {
     assert_eq!(session.get("link", 0, 9).await.expect("it is there"), "x");
     let broken = stream::iter([Ok(Bytes::from_static(b"half")), Err(io::Error::other("gone"))]);
     assert!(matches!(session.put("half", broken, false).await, Err(FileError::Content(_))));
+    assert_eq!(refused(session.get("half", 0, 10).await), "No such file or directory");
     assert_eq!(session.logs("1").await, "1\n");
+}
+
+#[tokio::test]
+async fn a_file_is_there_whole_or_not_at_all() {
+    let mut session = session().await;
+    let pieces = || [Ok(Bytes::from(vec![b'x'; 2 << 20])), Err(io::Error::other("gone"))];
+    assert!(matches!(session.put("a", stream::iter(pieces()), true).await, Err(FileError::Content(_))));
+    assert_eq!(session.list().await.expect("a list").entries, []);
+    assert_eq!(session.logs("import os; [n for n in os.listdir() if not n.startswith('.')]").await, "[]\n");
+    // What is left of it is in nobody's way, also where code has put something there.
+    session.logs("os.remove('.put'); os.symlink('/etc/passwd', '.put')").await;
+    let entry = session.put("a", content(&[b"whole"]), true).await.expect("it is put");
+    assert_eq!((entry.name.as_str(), entry.size), ("a", 5));
+    assert_eq!(session.list().await.expect("a list").entries, [entry]);
+    assert_eq!(
+        session.logs("oct(os.stat('a').st_mode & 0o777), open('a').read()").await,
+        "('0o444', 'whole')\n"
+    );
+    session.put("a", content(&[b"next"]), false).await.expect("it is put");
+    assert_eq!(session.logs("open('a', 'a').write('!'); open('a').read()").await, "'next!'\n");
+}
+
+#[tokio::test]
+async fn the_last_changed_is_listed_first_and_what_is_hidden_not_at_all() {
+    let mut session = session().await;
+    session.logs("import os\nos.mkdir('.h'); open('.h/x', 'w').close(); open('.y', 'w').close()").await;
+    session.logs("for n in range(1001): open(f'{n}', 'w').close()").await;
+    // A time that a program sets changes nothing.
+    session.logs("import time; time.sleep(0.02); open('last', 'w').close(); os.utime('last', (1, 1))").await;
+    let listing = session.list().await.expect("a list");
+    assert!(listing.is_cut && listing.entries.len() == 1_000);
+    assert_eq!((listing.entries[0].name.as_str(), listing.entries[0].modified_ns), ("last", 1_000_000_000));
+    session.logs("for n in range(1001): os.remove(f'{n}')").await;
+    let listing = session.list().await.expect("a list");
+    assert!(!listing.is_cut && listing.entries.len() == 1);
 }
 
 #[tokio::test]
 async fn lists_are_bounded() {
     let mut session = session().await;
     session.logs("for n in range(1500): open(f'{n}', 'w').close()").await;
-    assert_eq!(session.list().await.expect("a list").len(), 1_000);
+    assert_eq!(session.list().await.expect("a list").entries.len(), 1_000);
     session.logs("import os\nfor n in range(1500): os.remove(f'{n}')\nos.utime('.', (2**40, 2**40))").await;
     // Names of every length, and a time that no 64 bits of nanoseconds hold.
     let code = "for n in range(1000):\n    open('€' * 80 + f'{n}', 'w').close()\nos.utime('€' * 80 + '7', (2**40, 2**40))";
     session.logs(code).await;
-    assert_eq!(session.list().await.expect("a list").len(), 1_000);
+    assert_eq!(session.list().await.expect("a list").entries.len(), 1_000);
     session.logs("import shutil; shutil.rmtree(os.getcwd())").await;
-    assert_eq!(session.list().await.expect("a list"), []);
+    assert_eq!(session.list().await.expect("a list").entries, []);
     session.put("again", content(&[b"x"]), false).await.expect("the folder is made anew");
-    assert_eq!(session.list().await.expect("a list").len(), 1);
+    assert_eq!(session.list().await.expect("a list").entries.len(), 1);
 }
 
 #[tokio::test]
 async fn forged_lists_end_the_session() {
-    for name in ["../../etc/passwd", "/etc/passwd", "a/../b"] {
+    for names in [&["../../etc/passwd"][..], &["/etc/passwd"], &["a/../b"], &["twice", "once", "twice"]] {
         let mut session = session().await;
+        let name = format!("{names:?}");
         let code = format!(
             "import gc\ns = next(o for o in gc.get_objects() if type(o).__name__ == 'Session')\n\
-            s.do_list = lambda *_: {{'files': [[{name:?}, 1, 1]]}}"
+            s.do_list = lambda *_: {{'files': [[n, 1, 1] for n in {names:?}]}}"
         );
         session.logs(&code).await;
         assert!(matches!(session.list().await, Err(FileError::Gone(_))), "{name}");

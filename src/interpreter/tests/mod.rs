@@ -52,7 +52,7 @@ impl Launcher for Plain {
             if self.failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take_one).is_ok() {
                 arguments = vec!["-c".into(), "raise SystemExit('no room')".into()];
             } else if !self.with_modules {
-                arguments.truncate(4);
+                arguments.truncate(5);
             }
             let folder = tempfile::tempdir()?;
             let mut child = Command::new(python())

@@ -72,7 +72,7 @@ async fn a_csv_becomes_a_plot_and_a_workbook() {
         )
         .await;
         let mut names: Vec<String> =
-            lease.list().await.expect("the files").into_iter().map(|entry| entry.name).collect();
+            lease.list().await.expect("the files").entries.into_iter().map(|entry| entry.name).collect();
         names.sort();
         assert_eq!(names, ["again.csv", "cities.csv", "cities.xlsx"], "{mode:?}");
         let workbook = lease.get("cities.xlsx", 0, 1 << 20).await.expect("the file");
