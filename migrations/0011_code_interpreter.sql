@@ -12,8 +12,13 @@ create table code_sessions (
 create table code_files (
     thread_id text collate "C" not null references threads on delete cascade,
     -- Relative to the folder.
-    name      text collate "C" not null,
+    name      text collate "C" not null check (octet_length(name) <= 1024),
     file_id   text collate "C" not null,
     is_input  boolean not null,
+    -- Whether it was there when the folder was last looked at. What code has removed can still be linked.
+    is_there  boolean not null default true,
     primary key (thread_id, name)
 );
+
+-- The messages that bring files, which are few of many.
+create index messages_with_attachments on messages (thread_id, ord) where attachments::text <> '[]';

@@ -13,8 +13,9 @@ use super::outcome::Stop;
 use super::tokens;
 use super::tools::{self, Offer, code_interpreter, file_search, function};
 use crate::error::Error;
+use crate::interpreter::name_of;
 use crate::pool::PgPool;
-use crate::services::code_files;
+use crate::services::code_files::{self, CodeFile, Input};
 use crate::services::files;
 use crate::services::messages::history::{self, HistoryMessage};
 use crate::services::run_steps::{self, ModelCall};
@@ -91,6 +92,15 @@ pub struct Bounds<'a> {
     pub halvings: u32,
 }
 
+/// What files are called that code can read: as they lie in the folder, or will when code is first run.
+fn names_of_inputs(files: &[CodeFile], inputs: &[Input]) -> Vec<String> {
+    let name = |input: &Input| {
+        let known = files.iter().find(|file| file.is_input && file.file_id == input.file_id);
+        known.map_or_else(|| name_of(&input.filename), |file| file.name.clone())
+    };
+    inputs.iter().map(name).collect()
+}
+
 /// Builds the prompt of the next turn, unless the run asks for what cannot be.
 pub async fn build(
     files: &files::Context,
@@ -101,10 +111,13 @@ pub async fn build(
     let (db, run) = (&files.db, &leased.run);
     let Said { messages: turns, mut sources, images: drawn } =
         said_by_run(db, leased, bounds.halvings).await?;
+    let mut readable = Vec::new();
     if code_interpreter::is_in(&run.tools) {
-        sources.add_files(code_files::of_thread(db, &leased.project, &run.thread_id).await?);
+        let files = code_files::of_thread(db, &leased.project, &run.thread_id).await?;
+        readable = names_of_inputs(&files, &code_files::inputs(db, leased).await?);
+        sources.add_files(files);
     }
-    let offer = match tools::offer(leased, code_refusal) {
+    let offer = match tools::offer(leased, code_refusal, &readable) {
         Ok(offer) => offer,
         Err(stop) => return Ok(Err(stop)),
     };

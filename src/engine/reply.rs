@@ -29,6 +29,8 @@ pub struct Reply {
     /// What may be a marker is held back in it until that is decided.
     pub reader: Reader,
     pub calls: Vec<Call>,
+    /// How many of the calls readers are told of so far, which are the first ones.
+    pub told: usize,
     pub usage: Option<Usage>,
     /// Bytes of the reply, for a count where the upstream reports none.
     pub said: String,
@@ -54,7 +56,7 @@ pub struct Call {
 }
 
 impl Call {
-    fn shown(&self) -> ToolCall {
+    pub fn shown(&self) -> ToolCall {
         let call = match &self.answerer {
             Answerer::FileSearch(settings) => {
                 ToolCallKind::FileSearch { file_search: file_search::call(settings, self.results.clone()) }

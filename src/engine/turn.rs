@@ -193,9 +193,7 @@ impl Execution<'_> {
             }
             None => {
                 let mut tool_calls = self.reply.tool_calls();
-                if !self.leased.run.parallel_tool_calls {
-                    tool_calls.truncate(1);
-                }
+                tool_calls.truncate(self.reply.told);
                 let step =
                     RunStep { step_details: StepDetails::ToolCalls { tool_calls }, ..open.step.clone() };
                 events.extend(rebuild::call_pieces(&step));
@@ -228,6 +226,9 @@ impl Execution<'_> {
         };
         self.reply.said.push_str(&call.name);
         let index = self.reply.calls.len();
+        if self.may_tell(index) {
+            self.reply.told = index + 1;
+        }
         if let Some(open) = self.reply.open.as_ref().filter(|_| self.shows_call(index)) {
             let (step_id, call_id) = (&open.step.id, &call.id);
             self.publish(|| {
@@ -275,9 +276,32 @@ impl Execution<'_> {
         }
     }
 
-    /// A run without parallel calls takes the first alone, also from a model that makes several.
+    /// Whether readers are told of a call as it comes.
     pub fn shows_call(&self, index: usize) -> bool {
-        index == 0 || self.leased.run.parallel_tool_calls
+        index < self.reply.told
+    }
+
+    /// A run without parallel calls takes the first alone, also from a model that makes several. Of a call behind code that is
+    /// yet to be run readers hear when that has its outputs: SDKs take a call for done when the next one begins.
+    fn may_tell(&self, index: usize) -> bool {
+        let is_code = |call: &Call| call.answerer == Answerer::CodeInterpreter;
+        index == 0 || self.leased.run.parallel_tool_calls && !self.reply.calls[..index].iter().any(is_code)
+    }
+
+    /// The code of a call was run: readers hear of the calls that follow it, up to the next one that is code.
+    pub fn tell_calls_behind(&mut self, index: usize) {
+        if !self.leased.run.parallel_tool_calls {
+            return;
+        }
+        let Some(open) = &self.reply.open else { return };
+        for (index, call) in self.reply.calls.iter().enumerate().skip(index + 1) {
+            let pieces = rebuild::pieces_of_call(&open.step.id, index, &call.shown());
+            pieces.into_iter().for_each(|piece| self.publish(|| piece));
+            self.reply.told = index + 1;
+            if call.answerer == Answerer::CodeInterpreter {
+                break;
+            }
+        }
     }
 
     fn new_step(&self, ord: uuid::Uuid, details: StepDetails) -> RunStep {

@@ -8,7 +8,9 @@ use super::runs::LeasedRun;
 use crate::error::Error;
 
 /// Files that a thread has in its folder at most because its assistant, itself or its messages name them.
-const MOST_INPUTS: i64 = 500;
+pub const MOST_INPUTS: usize = 500;
+/// Names of a folder that are known at most: those of the newest files.
+const MOST_NAMES: i64 = 2_000;
 
 /// A file of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct CodeFile {
     pub file_id: String,
     /// It was put there; else code wrote it.
     pub is_input: bool,
+    /// It was there when the folder was last looked at.
+    pub is_there: bool,
     /// Its size; none where the file was deleted.
     pub bytes: Option<i64>,
 }
@@ -93,7 +97,7 @@ pub async fn forget(db: impl PgExecutor<'_>, node: Option<&str>) -> Result<(), E
     Ok(())
 }
 
-/// What lies in a thread's folder.
+/// What a thread has, or had, in its folder: the newest files first.
 pub async fn of_thread(
     db: impl PgExecutor<'_>,
     project: &str,
@@ -101,12 +105,13 @@ pub async fn of_thread(
 ) -> Result<Vec<CodeFile>, Error> {
     let rows = sqlx::query_as!(
         CodeFile,
-        r#"select c.name, c.file_id, c.is_input, f.bytes as "bytes?" from code_files c
+        r#"select c.name, c.file_id, c.is_input, c.is_there, f.bytes as "bytes?" from code_files c
          left join files f on f.id = c.file_id and f.project_id = $2
             and (f.expires_at is null or f.expires_at > now())
-         where c.thread_id = $1 order by c.name"#,
+         where c.thread_id = $1 order by f.ord desc nulls last, c.name limit $3"#,
         thread_id,
         project,
+        MOST_NAMES,
     )
     .fetch_all(db)
     .await?;
@@ -114,9 +119,11 @@ pub async fn of_thread(
 }
 
 /// The files that a run's code may read: those of its assistant as the run has them, of its thread, and those that
-/// messages of the thread give to the tool, each once.
+/// messages of the thread give to the tool, the newest messages first; each once. One more than there may be says that
+/// there are more.
 pub async fn inputs(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<Vec<Input>, Error> {
-    let rows = sqlx::query!(
+    let inputs = sqlx::query_as!(
+        Input,
         r#"with named as (
             select file_id, 0 as source, null::uuid as ord, place
             from unnest($3::text[]) with ordinality as of_assistant (file_id, place)
@@ -131,46 +138,55 @@ pub async fn inputs(db: impl PgExecutor<'_>, leased: &LeasedRun) -> Result<Vec<I
             where m.thread_id = $1 and m.run_id is null and m.attachments::text <> '[]' and exists (
                 select from json_array_elements(attachment -> 'tools') tool where tool ->> 'type' = 'code_interpreter')
          )
-         select f.id as "file_id!", f.filename as "filename!", f.bytes as "bytes!" from named n
+         select f.id as "file_id!", f.filename as "filename!", f.bytes as "bytes!" from (
+            select distinct on (file_id) file_id, source, ord, place from named
+            order by file_id, source, ord desc, place
+         ) n
          join files f on f.id = n.file_id and f.project_id = $2 and (f.expires_at is null or f.expires_at > now())
-         order by n.source, n.ord, n.place limit $4"#,
+         order by n.source, n.ord desc, n.place limit $4"#,
         leased.run.thread_id,
         leased.project,
         leased.run.tool_resources.file_ids(),
-        MOST_INPUTS,
+        i64::try_from(MOST_INPUTS).unwrap_or(i64::MAX) + 1,
     )
     .fetch_all(db)
     .await?;
-    let mut inputs: Vec<Input> = Vec::with_capacity(rows.len());
-    for row in rows {
-        if !inputs.iter().any(|input| input.file_id == row.file_id) {
-            inputs.push(Input { file_id: row.file_id, filename: row.filename, bytes: row.bytes });
-        }
-    }
     Ok(inputs)
 }
 
-/// These files lie in the thread's folder under their names, in place of others; false where the run is another's.
-pub async fn put(db: impl PgExecutor<'_>, leased: &LeasedRun, files: &[CodeFile]) -> Result<bool, Error> {
-    let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
-    let ids: Vec<String> = files.iter().map(|file| file.file_id.clone()).collect();
-    let are_inputs: Vec<bool> = files.iter().map(|file| file.is_input).collect();
+/// The file lies in the thread's folder under its name, in place of another; false where the run is another's.
+pub async fn put(db: impl PgExecutor<'_>, leased: &LeasedRun, file: &CodeFile) -> Result<bool, Error> {
+    let put = sqlx::query_scalar!(
+        "insert into code_files (thread_id, name, file_id, is_input)
+         select thread_id, $3, $4, $5 from runs where id = $1 and lease_token = $2 and lease_owner is not null
+         on conflict (thread_id, name) do update
+            set file_id = excluded.file_id, is_input = excluded.is_input, is_there = true
+         returning thread_id",
+        leased.run.id,
+        leased.token,
+        file.name,
+        file.file_id,
+        file.is_input,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(put.is_some())
+}
+
+/// These names are not in the thread's folder any more; false where the run is another's.
+pub async fn remove(db: impl PgExecutor<'_>, leased: &LeasedRun, names: &[String]) -> Result<bool, Error> {
     let is_held = sqlx::query_scalar!(
         r#"with run as (
             select thread_id from runs where id = $1 and lease_token = $2 and lease_owner is not null
          ),
-         put as (
-            insert into code_files (thread_id, name, file_id, is_input)
-            select thread_id, name, file_id, is_input from run,
-                unnest($3::text[], $4::text[], $5::boolean[]) as file (name, file_id, is_input)
-            on conflict (thread_id, name) do update set file_id = excluded.file_id, is_input = excluded.is_input
+         removed as (
+            update code_files set is_there = false from run
+            where code_files.thread_id = run.thread_id and name = any ($3)
          )
          select exists (select from run) as "held!""#,
         leased.run.id,
         leased.token,
-        &names,
-        &ids,
-        &are_inputs,
+        names,
     )
     .fetch_one(db)
     .await?;

@@ -135,3 +135,26 @@ async fn no_statement_reads_a_whole_table_of_a_young_database() {
     }
     assert!(tables.len() == 5 && tables.iter().all(|table| table.1 == 0), "{tables:?}");
 }
+
+/// The messages of a long thread are not read through for the few that bring files.
+#[tokio::test]
+async fn files_that_messages_bring_are_found_by_their_index() {
+    let app = TestApp::start().await;
+    let mut db = PgConnection::connect(&app.database.url()).await.unwrap();
+    for statement in [
+        "insert into threads (id, project_id, ord, created_at, tool_resources, metadata, last_ord)
+         select 'thread_1', id, gen_random_uuid(), now(), '{}', '{}', gen_random_uuid() from projects limit 1",
+        "insert into messages (id, project_id, thread_id, ord, created_at, role, status, content, attachments, metadata)
+         select 'msg_' || n, project_id, threads.id, gen_random_uuid(), now(), 'user', 'completed', '[]',
+            case when n % 1000 = 0 then '[{\"file_id\":\"file-1\",\"tools\":[]}]' else '[]' end::json, '{}'
+         from threads, generate_series(1, 4000) n",
+        "analyze messages",
+    ] {
+        db.execute(statement).await.unwrap();
+    }
+    let explain = "explain select attachments from messages m
+        where m.thread_id = 'thread_1' and m.run_id is null and m.attachments::text <> '[]'";
+    let plan: Vec<String> = sqlx::query_scalar(explain).fetch_all(&mut db).await.unwrap();
+    assert!(plan.join("\n").contains("messages_with_attachments"), "{plan:#?}");
+    app.stop().await;
+}

@@ -1,9 +1,15 @@
 //! Paths of the folder in which a thread's code runs, as models link them: `sandbox:/mnt/data/name`.
 
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::Cited;
 use super::reader::Beginning;
 use crate::services::code_files::CodeFile;
 
+/// What a link's target cannot hold, and all that is neither a letter nor a digit.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'%').add(b'#').add(b'?');
+const ESCAPED_ALL: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 /// What stands before a name.
 const PREFIX: &str = "sandbox:/mnt/data/";
 
@@ -20,11 +26,13 @@ impl Paths {
         let files: Vec<CodeFile> = files.collect();
         let mut spellings = Vec::new();
         for (place, file) in files.iter().enumerate() {
-            spellings.push((file.name.clone(), place));
-            if file.name.contains(' ') {
-                // As in the target of a Markdown link.
-                spellings.push((file.name.replace(' ', "%20"), place));
-            }
+            // As they are, and as in the target of a Markdown link; those that were put there by their ids too.
+            let mut names = vec![file.name.clone(), file.name.replace(' ', "%20")];
+            names.extend(file.is_input.then(|| file.file_id.clone()));
+            names.push(utf8_percent_encode(&file.name, ESCAPED).to_string());
+            names.push(utf8_percent_encode(&file.name, ESCAPED_ALL).to_string());
+            names.dedup();
+            spellings.extend(names.into_iter().map(|name| (name, place)));
         }
         spellings.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         Self { files, spellings }
@@ -66,13 +74,9 @@ fn marker(text: &str, behind: &str, place: usize) -> Beginning {
     Beginning::Marker { length: text.len() - behind.len(), source: Cited::File(place) }
 }
 
-/// Whether a name ends where this follows; what follows may have to come. A dot ends it if it ends a sentence.
+/// Whether a name ends where this follows; what follows may have to come. Dots end it if they end a sentence, and low lines
+/// if they end an emphasis.
 fn ends(behind: &str) -> Option<bool> {
-    let goes_on =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '/' | '%');
-    let mut characters = behind.chars();
-    match characters.next()? {
-        '.' => characters.next().map(|next| !goes_on(next) && next != '.'),
-        first => Some(!goes_on(first)),
-    }
+    let goes_on = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '/' | '%');
+    behind.chars().find(|character| !matches!(character, '.' | '_')).map(|character| !goes_on(character))
 }

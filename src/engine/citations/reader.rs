@@ -207,6 +207,7 @@ mod tests {
             name: (*name).to_owned(),
             file_id: format!("file-{name}"),
             is_input: false,
+            is_there: true,
             bytes: Some(1),
         };
         sources.add_files(names.iter().map(file).collect());

@@ -29,8 +29,6 @@ struct Bench {
     lease: Lease,
     /// What lies in the folder, as far as it is known as files of the API.
     files: Vec<CodeFile>,
-    /// What is to be told with the next call.
-    notes: Vec<String>,
 }
 
 impl Execution<'_> {
@@ -58,6 +56,7 @@ impl Execution<'_> {
             let output = self.interpret(&mut bench, *index, share).await?;
             room -= tokens::at_most(&output).min(share);
             self.reply.calls[*index].output = Some(output);
+            self.tell_calls_behind(*index);
         }
         Ok(())
     }
@@ -127,7 +126,7 @@ impl Execution<'_> {
         }
         let project = &self.leased.project;
         let files = retry::until_lapsed(patience, || code_files::of_thread(db, project, thread_id)).await?;
-        let mut bench = Bench { lease, files, notes: Vec::new() };
+        let mut bench = Bench { lease, files };
         if bench.lease.known().session.is_empty() {
             if last.is_some() {
                 self.restore(&mut bench).await?;
@@ -195,7 +194,7 @@ impl Execution<'_> {
         room: i64,
     ) -> Result<String, Stop> {
         let Executed { outcome, logs, images, .. } = executed;
-        let mut said = std::mem::take(&mut bench.notes);
+        let mut said = std::mem::take(&mut bench.lease.known().notes);
         said.push(logs);
         said.extend(told::of_outcome(&outcome, bench.lease.gone(), self.engine.code.code_seconds));
         said.retain(|text| !text.is_empty());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::folder::FILES;
 use crate::engine::tokens;
 use crate::engine::tools::code_interpreter::FOLDER;
 use crate::interpreter::Outcome;
@@ -27,6 +28,9 @@ pub struct Written {
     pub names: Vec<String>,
     /// Files that were not kept, and why.
     pub left_out: Vec<(String, String)>,
+    /// How many more files were written than are kept after a call, and whether there are yet more of them.
+    pub more: usize,
+    pub is_cut: bool,
 }
 
 /// Texts below each other.
@@ -60,12 +64,23 @@ pub fn of_outcome(outcome: &Outcome, gone: Option<&str>, limit: Duration) -> Opt
 }
 
 /// That a session is new although the thread ran code before.
-pub fn new_session(restored: &[String]) -> String {
+pub fn new_session(restored: &[String], left_out: &[String]) -> String {
     let files = match restored {
         [] => String::new(),
         names => format!(" These files are in {FOLDER} again: {}.", list(names)),
     };
-    format!("[The Python session is new: variables and imports of earlier calls are gone.{files}]")
+    let others = match left_out {
+        [] => String::new(),
+        names => format!(" These are not, for there is no room: {}.", list(names)),
+    };
+    format!("[The Python session is new: variables and imports of earlier calls are gone.{files}{others}]")
+}
+
+/// That not all files are where they belong.
+pub fn too_many_inputs(most: usize) -> String {
+    format!(
+        "[More than {most} files belong to this conversation: the first {most} of the newest are in {FOLDER}.]"
+    )
 }
 
 /// That a file is not where it belongs.
@@ -105,6 +120,13 @@ pub fn output(said: &str, written: &Written, has_died: bool, room: i64) -> Strin
     }
     let left_out = written.left_out.iter().take(NAMES);
     ends.extend(left_out.map(|(name, reason)| format!("[Not kept: '{}', {reason}.]", plain(name))));
+    if written.more > 0 {
+        let least = if written.is_cut { "at least " } else { "" };
+        ends.push(format!(
+            "[Not kept: {least}{} more files, for a call keeps the {FILES} that it wrote last. Save fewer, or as one archive.]",
+            written.more,
+        ));
+    }
     let end = ends.join("\n");
     if said.is_empty() {
         let nothing = if has_died { "" } else { NOTHING_SAID };

@@ -26,11 +26,11 @@ pub struct Offer {
 /// The tools that a run offers. A forced choice holds until the run has called something, or it would
 /// call for ever. `none` is said by offering nothing, and one named tool by offering it alone: not
 /// every server understands the words. A code interpreter that cannot run is offered all the same: an assistant that
-/// was made for it shall fail and not invent results.
-pub fn offer(leased: &LeasedRun, refusal: Option<&str>) -> Result<Offer, Stop> {
+/// was made for it shall fail and not invent results. `files` are the names of those that code can read.
+pub fn offer(leased: &LeasedRun, refusal: Option<&str>, files: &[String]) -> Result<Offer, Stop> {
     let (run, form) = (&leased.run, Form::of(leased.dialect));
     let has_called = leased.turns > 0;
-    let all = || offered(&run.tools, form, |_| true);
+    let all = || offered(&run.tools, form, files, |_| true);
     match &run.tool_choice {
         ToolChoice::Mode(ToolChoiceMode::None) => Ok(Offer::default()),
         ToolChoice::Mode(mode) => {
@@ -40,7 +40,7 @@ pub fn offer(leased: &LeasedRun, refusal: Option<&str>) -> Result<Offer, Stop> {
         }
         ToolChoice::Named(_) if has_called => Ok(Offer { tools: all(), must_call: false }),
         ToolChoice::Named(choice) => {
-            let tools = offered(&run.tools, form, |tool| is_chosen(choice, tool));
+            let tools = offered(&run.tools, form, files, |tool| is_chosen(choice, tool));
             match (choice.kind, refusal) {
                 _ if tools.is_empty() => Err(not_there(choice)),
                 (ToolKind::CodeInterpreter, Some(reason)) => Err(refused(reason)),
@@ -51,7 +51,7 @@ pub fn offer(leased: &LeasedRun, refusal: Option<&str>) -> Result<Offer, Stop> {
 }
 
 /// The tools that the model is offered, each once.
-fn offered(tools: &[Tool], form: Form, wanted: impl Fn(&Tool) -> bool) -> Vec<Value> {
+fn offered(tools: &[Tool], form: Form, files: &[String], wanted: impl Fn(&Tool) -> bool) -> Vec<Value> {
     let (mut searches, mut interprets) = (false, false);
     let offers = tools.iter().filter(|tool| wanted(tool)).filter_map(|tool| match tool {
         Tool::Function { function } => Some(function::offer(function)),
@@ -63,7 +63,7 @@ fn offered(tools: &[Tool], form: Form, wanted: impl Fn(&Tool) -> bool) -> Vec<Va
         Tool::CodeInterpreter if interprets => None,
         Tool::CodeInterpreter => {
             interprets = true;
-            Some(code_interpreter::offer(tools))
+            Some(code_interpreter::offer(tools, files))
         }
     });
     offers.collect()
@@ -120,9 +120,13 @@ pub fn answerer(run: &Run, name: &str) -> Answerer {
     if of_client {
         return Answerer::Client;
     }
+    if run.tool_choice == ToolChoice::Mode(ToolChoiceMode::None) {
+        // It was offered nothing.
+        return Answerer::Nobody;
+    }
     match file_search::settings(&run.tools) {
         Some(settings) if file_search::name(&run.tools) == name => Answerer::FileSearch(settings.clone()),
-        _ if code_interpreter::is_in(&run.tools) && code_interpreter::name(&run.tools) == name => {
+        _ if code_interpreter::is_in(&run.tools) && code_interpreter::is_meant(name, &run.tools) => {
             Answerer::CodeInterpreter
         }
         _ => Answerer::Nobody,

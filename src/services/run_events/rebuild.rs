@@ -19,7 +19,7 @@ use crate::services::runs::{self, Context, LeasedRun};
 use crate::services::{messages, run_steps};
 use crate::types::message::{Annotation, ContentPart, Message, MessageStatus, Text};
 use crate::types::run::{Run, RunStatus};
-use crate::types::run_step::{RunStep, RunStepStatus, StepDetails, ToolCallKind};
+use crate::types::run_step::{RunStep, RunStepStatus, StepDetails, ToolCall, ToolCallKind};
 
 /// How long to wait for a worker to tell its open turn before it is asked again.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -321,30 +321,32 @@ fn byte_of(text: &str, character: i64) -> usize {
 
 /// The calls of a step, the arguments or the code of each in one piece.
 pub fn call_pieces(step: &RunStep) -> Vec<RunEvent> {
+    let calls = step.step_details.tool_calls().iter().enumerate();
+    calls.flat_map(|(index, call)| pieces_of_call(&step.id, index, call)).collect()
+}
+
+/// One of them.
+pub fn pieces_of_call(step_id: &str, index: usize, call: &ToolCall) -> Vec<RunEvent> {
     let mut pieces = Vec::new();
-    for (index, call) in step.step_details.tool_calls().iter().enumerate() {
-        match &call.call {
-            ToolCallKind::Function { function } => {
-                pieces.push(StepDelta::function_begins(&step.id, index, &call.id, &function.name));
-                if !function.arguments.is_empty() {
-                    pieces.push(StepDelta::function_arguments(&step.id, index, &function.arguments));
-                }
+    match &call.call {
+        ToolCallKind::Function { function } => {
+            pieces.push(StepDelta::function_begins(step_id, index, &call.id, &function.name));
+            if !function.arguments.is_empty() {
+                pieces.push(StepDelta::function_arguments(step_id, index, &function.arguments));
             }
-            ToolCallKind::FileSearch { file_search } => {
-                let ranking = file_search.ranking_options.clone();
-                pieces.push(StepDelta::search_begins(&step.id, index, &call.id, ranking));
+        }
+        ToolCallKind::FileSearch { file_search } => {
+            let ranking = file_search.ranking_options.clone();
+            pieces.push(StepDelta::search_begins(step_id, index, &call.id, ranking));
+        }
+        ToolCallKind::CodeInterpreter { code_interpreter } => {
+            pieces.push(StepDelta::code_begins(step_id, index, &call.id));
+            if !code_interpreter.input.is_empty() {
+                pieces.push(StepDelta::code_input(step_id, index, code_interpreter.input.clone()));
             }
-            ToolCallKind::CodeInterpreter { code_interpreter } => {
-                pieces.push(StepDelta::code_begins(&step.id, index, &call.id));
-                if !code_interpreter.input.is_empty() {
-                    let input = code_interpreter.input.clone();
-                    pieces.push(StepDelta::code_input(&step.id, index, input));
-                }
-                let outputs = code_interpreter.outputs.iter().cloned().enumerate();
-                pieces.extend(
-                    outputs.map(|(place, output)| StepDelta::code_output(&step.id, index, place, output)),
-                );
-            }
+            let outputs = code_interpreter.outputs.iter().cloned().enumerate();
+            pieces
+                .extend(outputs.map(|(place, output)| StepDelta::code_output(step_id, index, place, output)));
         }
     }
     pieces.into_iter().map(RunEvent::StepDelta).collect()

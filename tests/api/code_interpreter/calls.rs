@@ -117,6 +117,25 @@ async fn code_and_functions_stand_in_one_step() {
     }
 }
 
+/// Names that models were trained with; and what a model calls although it was offered nothing.
+#[tokio::test]
+async fn other_names_are_understood_and_nothing_is_run_that_was_not_offered() {
+    let scene = scene(false).await;
+    scene
+        .model()
+        .script(Reply::call("python", r#"{"thoughts":"longer than the code","code_to_run":"print(12)"}"#));
+    scene.model().script(Reply::text(["Done."]));
+    let run = scene.run(json!({}), "completed").await;
+    assert_eq!(logs_of(&call_of(&scene, &run).await), "12\n");
+    scene.model().script(code("print(13)"));
+    scene.model().script(Reply::text(["Done."]));
+    let run = scene.run(json!({"tool_choice": "none"}), "completed").await;
+    let call = call_of(&scene, &run).await;
+    assert_eq!(call["type"], "function");
+    assert!(told(&scene).contains("There is no function named"), "{}", told(&scene));
+    scene.app.stop().await;
+}
+
 #[tokio::test]
 async fn a_function_of_the_client_keeps_the_name() {
     let scene = scene(false).await;
@@ -138,7 +157,7 @@ async fn a_function_of_the_client_keeps_the_name() {
 #[tokio::test]
 async fn a_long_output_is_cut_with_a_note() {
     let scene = scene(false).await;
-    let said = logs(&scene, "print('begin')\nfor i in range(200_000): print(i)\nprint('end')").await;
+    let said = logs(&scene, "print('begin', *range(200_000), 'end', sep='\\n')").await;
     assert!(said.starts_with("begin\n0\n1\n") && said.ends_with("199999\nend\n"), "{}", said.len());
     assert!(said.contains("left out here") && said.len() < 100_000);
     // Into a window of 8,192 tokens less fits.
@@ -151,24 +170,19 @@ async fn a_long_output_is_cut_with_a_note() {
 async fn threads_are_apart_and_run_at_once() {
     let scene = scene(false).await;
     let other = scene.client.create_thread(&["Hi"]).await;
-    // Each says when it began and ended; the replies are the same, so that it does not matter which run gets which.
-    let program = "import time\nprint(time.monotonic())\ntime.sleep(1)\nprint(time.monotonic())";
-    (0..2).for_each(|_| scene.model().script(code(program)));
-    let runs = [
-        scene.client.create_run(&scene.thread, &scene.assistant).await,
-        scene.client.create_run(&other, &scene.assistant).await,
-    ];
-    scene.model().wait_for_requests(2).await;
-    (0..2).for_each(|_| scene.model().script(Reply::text(["Done."])));
-    let mut spans = Vec::new();
-    for run in runs {
-        let run = scene.client.wait_until(&run, "completed").await;
-        let said = logs_of(&call_of(&scene, &run).await);
-        spans.push(said.lines().map(|line| line.parse::<f64>().unwrap()).collect::<Vec<_>>());
-    }
-    let begun = spans[0][0].max(spans[1][0]);
-    let ended = spans[0][1].min(spans[1][1]);
-    assert!(begun < ended, "they ran one after the other: {spans:?}");
+    // One goes on for as long as the other takes to begin and end.
+    let name = mark();
+    scene.model().script(code(&format!("{}\nwhile True: pass", marking(&name))));
+    let endless = scene.client.create_run(&scene.thread, &scene.assistant).await;
+    wait_for_code(&name).await;
+    scene.model().script(code("6 * 7"));
+    scene.model().script(Reply::text(["Done."]));
+    let short = scene.client.create_run(&other, &scene.assistant).await;
+    let short = scene.client.wait_until(&short, "completed").await;
+    assert_eq!(logs_of(&call_of(&scene, &short).await), "42\n");
+    assert!(is_there(&name));
+    scene.client.post(&cancel_path(&endless), json!({})).await.ok();
+    scene.client.wait_until(&endless, "cancelled").await;
     // Neither thread sees what the other wrote.
     run(&scene, "mine = 1\nopen('mine.txt', 'w').write('x')").await;
     scene.model().script(code("import os\nprint('mine' in globals(), os.listdir('.'))"));

@@ -93,3 +93,25 @@ async fn files_may_be_deleted_at_any_time() {
     assert_eq!(scene.client.get("/files").await.data(), Vec::<Value>::new());
     scene.app.stop().await;
 }
+
+/// The model is told which files there are, and however often one is attached, the newest come first.
+#[tokio::test]
+async fn the_model_is_told_the_names_of_the_newest_files() {
+    let scene = scene(false).await;
+    let same = scene.client.upload("same.csv", "assistants", "1").await;
+    attach(&scene, &same).await;
+    attach(&scene, &same).await;
+    let new = scene.client.upload("/x/new.csv", "assistants", "2").await;
+    attach(&scene, &new).await;
+    assert_eq!(
+        logs(&scene, "sorted(n for n in __import__('os').listdir() if 'file' not in n)").await,
+        "['new.csv', 'same.csv']\n"
+    );
+    for request in scene.model().requests() {
+        let tools = request["tools"].as_array().expect("tools");
+        let described = tools.iter().find(|tool| tool["function"]["name"] == "code_interpreter");
+        let described = word(&described.expect("the tool")["function"]["description"]);
+        assert!(described.contains("the working folder: new.csv, same.csv. "), "{described}");
+    }
+    scene.app.stop().await;
+}

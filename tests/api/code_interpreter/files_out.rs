@@ -67,14 +67,27 @@ async fn what_is_too_much_is_left_out_and_told() {
     let program = "for i in range(22): open(f'{i:02}.txt', 'w').write('x')\n\
                    open('large.bin', 'wb').write(b'x' * (33 << 20))\nNone";
     run(&scene, program).await;
-    assert_eq!(written(&scene.client).await.len(), 20);
+    let files = written(&scene.client).await;
+    // What was written last is what is wanted most.
+    let names: Vec<String> = files.iter().map(|file| word(&file["filename"])).collect();
+    assert_eq!(names, (3..22).map(|number| format!("{number:02}.txt")).collect::<Vec<_>>());
     let said = told(&scene);
-    assert!(said.contains("[Not kept: '20.txt', no more than 20 files are kept after a call.]"), "{said}");
-    // The rest comes after the next call; what is too large is told once more and never kept.
+    assert!(said.contains("[Not kept: 'large.bin', it is larger than 32 MiB.]"), "{said}");
+    assert!(said.ends_with("[Not kept: 3 more files, for a call keeps the 20 that it wrote last. Save fewer, or as one archive.]"), "{said}");
+    // The rest comes after the next call.
     run(&scene, "None").await;
     assert_eq!(written(&scene.client).await.len(), 22);
-    assert!(told(&scene).contains("[Not kept: 'large.bin', it is larger than 32 MiB.]"), "{}", told(&scene));
-    run(&scene, "None").await;
     assert!(!told(&scene).contains("Not kept"), "{}", told(&scene));
+    // A session cannot fill the store by writing the same again and again.
+    let scene = scene_on(server().argument("--code-disk-mib", 16).start().await, false).await;
+    let program = "for i in range(4): open(f'{i}.bin', 'wb').write(b'x' * (3 << 20))\nNone";
+    for _ in 0..5 {
+        run(&scene, program).await;
+    }
+    assert!(!told(&scene).contains("Not kept"), "{}", told(&scene));
+    run(&scene, program).await;
+    let said = told(&scene);
+    assert!(said.contains("[Not kept: '1.bin', the files of a session may take 64 MiB in all.]"), "{said}");
+    assert_eq!(written(&scene.client).await.len(), 21);
     scene.app.stop().await;
 }

@@ -36,7 +36,7 @@ async fn links_to_what_code_saved_are_annotations() {
             ("sandbox:/mnt/data/my plot.txt".to_owned(), word(&files[1]["id"])),
         ];
         let cuts = (1..characters.len())
-            .step_by(7)
+            .step_by(29)
             .map(|cut| vec![characters[..cut].concat(), characters[cut..].concat()]);
         for pieces in cuts.chain([characters.clone()]) {
             scene.model().script(Reply::text(pieces));

@@ -108,6 +108,11 @@ async fn the_pieces_of_several_calls_have_their_indexes() {
     assert_as_stored(&scene, &events).await;
     let step = bodies(&events, "thread.run.step.completed")[0];
     assert_eq!(step["step_details"]["tool_calls"], json!(accumulated(&events)));
+    // SDKs take a call for done when the next one begins.
+    let deltas = bodies(&events, "thread.run.step.delta");
+    let indexes = deltas.iter().map(|delta| &delta["delta"]["step_details"]["tool_calls"][0]["index"]);
+    let indexes: Vec<u64> = indexes.map(|index| index.as_u64().expect("an index")).collect();
+    assert!(indexes.is_sorted() && indexes.last() == Some(&1), "{indexes:?}");
     let calls = &step["step_details"]["tool_calls"];
     assert_eq!((logs_of(&calls[0]), logs_of(&calls[1])), ("\"é\n\"\n".to_owned(), "2\n".to_owned()));
     scene.app.stop().await;

@@ -25,7 +25,6 @@ cities = pd.read_csv('/mnt/data/cities.csv')
 print(cities['people'].sum())
 cities.plot(x='city', y='people', kind='bar')
 plt.savefig('/mnt/data/plot.png')
-plt.close('all')
 cities.assign(double=cities['people'] * 2).to_csv('/mnt/data/doubled.csv', index=False)`;
 const doubled = 'city,people,double\nParis,2,4\nRome,3,6\n';
 

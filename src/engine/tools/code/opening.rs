@@ -125,11 +125,13 @@ pub fn found(arguments: &str) -> Option<String> {
     let code = match serde_json::from_str(arguments).ok()? {
         Value::Object(members) => {
             let known = MEMBERS.iter().find_map(|name| text(members.get(*name)?));
+            let named =
+                || members.iter().find_map(|(name, value)| text(name.contains("code").then_some(value)?));
             let nested =
                 || members.values().find_map(|value| found(&value.as_object().map(|_| value.to_string())?));
             let longest = || members.values().filter_map(text).max_by_key(String::len);
             // `{}` is no code: nothing was written.
-            known.or_else(longest).or_else(nested).unwrap_or_default()
+            known.or_else(named).or_else(longest).or_else(nested).unwrap_or_default()
         }
         Value::Array(values) if !values.is_empty() => lines(&values)?,
         Value::String(text) => text,
