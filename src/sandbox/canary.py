@@ -3,12 +3,13 @@
 import ctypes
 import json
 import os
+import signal
 import socket
 import sys
 
 secret, port, server, tier, tmp = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
 libc = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWUSER, PR_SET_PDEATHSIG = 0x10000000, 1
+CLONE_NEWUSER, PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 0x10000000, 1, 2
 
 
 def read(path):
@@ -32,6 +33,14 @@ def connect():
         connection.connect(("127.0.0.1", port))
 
 
+def lose_its_tie():
+    """Executing a file with capabilities undoes the tie to the server's life, also where it gives none."""
+    tied = ctypes.c_int()
+    succeeds(libc.prctl(PR_GET_PDEATHSIG, ctypes.byref(tied), 0, 0, 0))
+    if tied.value == signal.SIGKILL:
+        raise OSError("it is tied")
+
+
 TRIES = {
     "read a file of the server": lambda: read(secret),
     "read the environment of the server": lambda: read(f"/proc/{server}/environ"),
@@ -45,6 +54,7 @@ TRIES = {
 }
 if tier == "landlock":
     TRIES["start a process"] = fork
+    TRIES["run on after the server"] = lose_its_tie
 
 could = []
 for name, attempt in TRIES.items():

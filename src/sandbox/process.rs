@@ -49,7 +49,7 @@ pub struct Process {
     folder: Option<Folder>,
 }
 
-/// How to reach the outermost process; its number cannot be another's as long as this is there.
+/// How to reach the outermost process, as long as nobody has waited for its end: after that its number may be another's.
 pub struct Handle {
     pub pid: Pid,
     outer: OwnedFd,
@@ -88,8 +88,11 @@ impl Handle {
 }
 
 impl Process {
+    /// Once it was waited for, its number may be another's.
     pub fn kill(&mut self) {
-        self.handle.kill();
+        if self.child.id().is_some() {
+            self.handle.kill();
+        }
     }
 
     /// The number of the outermost.

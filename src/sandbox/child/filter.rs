@@ -16,7 +16,15 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Namespaces of every kind.
 const NAMESPACES: u64 = 0x7e02_0000;
+/// Of a thread: it is one, and it has the same files.
+const CLONE_FILES: u64 = 0x0000_0400;
 const CLONE_THREAD: u64 = 0x0001_0000;
+/// A table of files that is a thread's own.
+const CLOSE_RANGE_UNSHARE: u64 = 0x2;
+/// MAP_HUGETLB: such memory is in no books that are looked at.
+const MAP_HUGETLB: u64 = 0x4_0000;
+/// SO_SNDBUF, SO_RCVBUF, and the same by force: what waits in a socket is in nobody's books.
+const BUFFERS: [u64; 4] = [7, 8, 32, 33];
 /// PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_GET_PDEATHSIG, PR_CAPBSET_READ, PR_SET_VMA. Above all no PR_SET_PDEATHSIG: it
 /// would outlive the server.
 const PRCTL: &[u64] = &[15, 16, 3, 2, 23, 0x5356_4d41];
@@ -39,6 +47,8 @@ pub fn apply(tier: Tier) -> Result<(), Error> {
     // glibc does without clone3, whose arguments a filter cannot see.
     install(&plain(&[libc::SYS_clone3]), SeccompAction::Allow, errno(libc::ENOSYS))?;
     if tier == Tier::Landlock {
+        // A disk is filled at the speed of a call otherwise. The C library writes zeros then.
+        install(&plain(&[libc::SYS_fallocate]), SeccompAction::Allow, errno(libc::EOPNOTSUPP))?;
         // Modes, owners and times of files are not Landlock's business. Programs that copy files with them go on.
         install(&plain(calls::METADATA), SeccompAction::Allow, errno(0))?;
     }
@@ -80,10 +90,14 @@ fn allowed(tier: Tier) -> Result<Rules, BackendError> {
     rules.insert(
         libc::SYS_mmap,
         vec![
-            rule(vec![anonymous(MAP_ANONYMOUS, 0)?])?,
-            rule(vec![anonymous(MAP_ANONYMOUS | MAP_SHARED, MAP_ANONYMOUS)?])?,
+            rule(vec![anonymous(MAP_ANONYMOUS | MAP_HUGETLB, 0)?])?,
+            rule(vec![anonymous(MAP_ANONYMOUS | MAP_SHARED | MAP_HUGETLB, MAP_ANONYMOUS)?])?,
         ],
     );
+    let no_table = condition(2, SeccompCmpOp::MaskedEq(CLOSE_RANGE_UNSHARE), 0)?;
+    rules.insert(libc::SYS_close_range, vec![rule(vec![no_table])?]);
+    let kept = BUFFERS.iter().map(|buffer| condition(2, SeccompCmpOp::Ne, *buffer));
+    rules.insert(libc::SYS_setsockopt, vec![rule(kept.collect::<Result<_, _>>()?)?]);
     rules.insert(libc::SYS_openat, opening(2)?);
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, opening(1)?);
@@ -96,8 +110,11 @@ fn allowed(tier: Tier) -> Result<Rules, BackendError> {
             rules.insert(libc::SYS_socketpair, one_of(0, &[AF_UNIX])?);
         }
         Tier::Landlock => {
-            let thread = SeccompCmpOp::MaskedEq(NAMESPACES | CLONE_THREAD);
-            rules.insert(libc::SYS_clone, vec![rule(vec![condition(0, thread, CLONE_THREAD)?])?]);
+            let thread = SeccompCmpOp::MaskedEq(NAMESPACES | CLONE_THREAD | CLONE_FILES);
+            let shared = CLONE_THREAD | CLONE_FILES;
+            rules.insert(libc::SYS_clone, vec![rule(vec![condition(0, thread, shared)?])?]);
+            // Denied by a filter of its own, in other words.
+            rules.extend(plain(&[libc::SYS_fallocate]));
             // A pair reaches nobody else as long as it is a stream; event loops need one.
             let stream = condition(1, SeccompCmpOp::MaskedEq(SOCK_TYPE), SOCK_STREAM)?;
             rules.insert(libc::SYS_socketpair, vec![rule(vec![is(0, AF_UNIX)?, stream])?]);

@@ -10,8 +10,9 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
-pub fn apply(read: &[PathBuf], write: &[PathBuf]) -> Result<(), String> {
-    let status = restrict(read, write).map_err(|error| {
+/// `read` and `write` are what can be read, and written too. Where `execute` names files, nothing else can be executed.
+pub fn apply(read: &[PathBuf], write: &[PathBuf], execute: Option<&[PathBuf]>) -> Result<(), String> {
+    let status = restrict(read, write, execute).map_err(|error| {
         format!("Landlock cannot be used ({error}): it needs Linux 5.13 or newer with Landlock enabled")
     })?;
     if status == RulesetStatus::NotEnforced {
@@ -20,7 +21,11 @@ pub fn apply(read: &[PathBuf], write: &[PathBuf]) -> Result<(), String> {
     Ok(())
 }
 
-fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
+fn restrict(
+    read: &[PathBuf],
+    write: &[PathBuf],
+    execute: Option<&[PathBuf]>,
+) -> Result<RulesetStatus, RulesetError> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(ABI::V1))?
@@ -36,7 +41,9 @@ fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<RulesetStatus, Rulese
         | AccessFs::MakeSock
         | AccessFs::MakeFifo;
     let writing = AccessFs::from_all(ABI::V5) & !never;
-    for (paths, access) in [(read, AccessFs::from_read(ABI::V5)), (write, writing)] {
+    let executing = AccessFs::from_read(ABI::V5);
+    let reading = if execute.is_some() { executing & !AccessFs::Execute } else { executing };
+    for (paths, access) in [(read, reading), (write, writing), (execute.unwrap_or_default(), executing)] {
         for path in paths {
             // What is not there needs no rule.
             if let Ok(opened) = PathFd::new(path) {

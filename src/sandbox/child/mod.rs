@@ -5,6 +5,7 @@
 mod filter;
 mod landlock;
 mod limits;
+mod loader;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -80,11 +81,13 @@ fn become_program(arguments: &Arguments) -> Result<std::convert::Infallible, Str
     }
     limits::apply(arguments).map_err(|error| format!("limits cannot be set: {error}"))?;
     rustix::thread::set_no_new_privs(true).map_err(failed("privileges cannot be given up"))?;
-    landlock::apply(&arguments.read, &arguments.write)?;
-    filter::apply(arguments.tier).map_err(|error| format!("system calls cannot be filtered: {error}"))?;
     let [program, rest @ ..] = &arguments.program[..] else {
         return Err("there is no program".to_owned());
     };
+    // Within namespaces another program finds no more than this one.
+    let executed = (arguments.tier == Tier::Landlock).then(|| loader::executed(program.as_ref()));
+    landlock::apply(&arguments.read, &arguments.write, executed.as_deref())?;
+    filter::apply(arguments.tier).map_err(|error| format!("system calls cannot be filtered: {error}"))?;
     let error = Command::new(program).args(rest).exec();
     Err(format!("Python cannot be started: {error}"))
 }

@@ -1,5 +1,6 @@
 //! Attacks on sandboxes, in both tiers: what they try to get is really there, as the same program shows outside.
 
+mod blinding;
 mod burying;
 mod escapes;
 mod exhaustion;

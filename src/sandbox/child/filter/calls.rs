@@ -8,12 +8,12 @@ pub const ALLOWED: &[c_long] = &[
     // Files: where they are is Landlock's business.
     libc::SYS_read, libc::SYS_readv, libc::SYS_pread64, libc::SYS_preadv, libc::SYS_preadv2,
     libc::SYS_write, libc::SYS_writev, libc::SYS_pwrite64, libc::SYS_pwritev, libc::SYS_pwritev2,
-    libc::SYS_close, libc::SYS_close_range, libc::SYS_lseek,
+    libc::SYS_close, libc::SYS_lseek,
     libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_statfs, libc::SYS_fstatfs,
     libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_readlinkat, libc::SYS_getdents64,
     libc::SYS_getcwd, libc::SYS_chdir, libc::SYS_fchdir, libc::SYS_umask,
     libc::SYS_mkdirat, libc::SYS_unlinkat, libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_symlinkat, libc::SYS_linkat,
-    libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_fadvise64, libc::SYS_flock,
+    libc::SYS_ftruncate, libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_fadvise64, libc::SYS_flock,
     libc::SYS_copy_file_range, libc::SYS_sendfile,
     libc::SYS_dup, libc::SYS_dup3, libc::SYS_pipe2,
     // Waiting.
@@ -21,8 +21,8 @@ pub const ALLOWED: &[c_long] = &[
     libc::SYS_epoll_pwait2, libc::SYS_eventfd2, libc::SYS_signalfd4,
     libc::SYS_timerfd_create, libc::SYS_timerfd_settime, libc::SYS_timerfd_gettime,
     // What a pair of sockets needs.
-    libc::SYS_sendto, libc::SYS_recvfrom, libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_shutdown,
-    libc::SYS_getsockopt, libc::SYS_setsockopt, libc::SYS_getsockname, libc::SYS_getpeername,
+    libc::SYS_sendto, libc::SYS_recvfrom, libc::SYS_shutdown,
+    libc::SYS_getsockopt, libc::SYS_getsockname, libc::SYS_getpeername,
     // Memory.
     libc::SYS_brk, libc::SYS_mprotect, libc::SYS_mremap, libc::SYS_munmap, libc::SYS_madvise,
     libc::SYS_mincore, libc::SYS_msync, libc::SYS_membarrier,
@@ -69,11 +69,13 @@ pub const METADATA: &[c_long] = &[
     #[cfg(target_arch = "x86_64")] libc::SYS_utimes, #[cfg(target_arch = "x86_64")] libc::SYS_futimesat,
 ];
 
-/// Where namespaces hold them: processes, signals between them, and sockets that have a path.
+/// Where namespaces hold them: processes, signals between them, and sockets that have a path. Files that travel between
+/// processes, too, are on a disk of their own there; and so is room that is taken for a file without writing it.
 #[rustfmt::skip]
 pub const PROCESSES: &[c_long] = &[
     libc::SYS_kill, libc::SYS_tgkill, libc::SYS_tkill, libc::SYS_setsid, libc::SYS_setpgid,
     libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal,
     libc::SYS_bind, libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4, libc::SYS_connect,
+    libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_fallocate,
     #[cfg(target_arch = "x86_64")] libc::SYS_fork, #[cfg(target_arch = "x86_64")] libc::SYS_vfork,
 ];
