@@ -123,13 +123,18 @@ impl Pool {
 
     /// The slot's session and whether it is new.
     async fn take(&self, slot: &Slot) -> Result<(Taken, bool), Unavailable> {
-        let mut guard = Arc::clone(&slot.held).lock_owned().await;
-        if let Some(held) = &mut *guard
-            && let Err(reason) = held.session.ping().await
-        {
-            tracing::debug!(reason, "a Python session ended between two calls");
-            *guard = None;
-        }
+        let mut held = Arc::clone(&slot.held).lock_owned().await;
+        // In a task of its own: a question that is given up half way would cost the session.
+        let asked = self.tasks.spawn(async move {
+            if let Some(Held { session, .. }) = &mut *held
+                && let Err(reason) = session.ping().await
+            {
+                tracing::debug!(reason, "a Python session ended between two calls");
+                *held = None;
+            }
+            held
+        });
+        let mut guard = asked.await.map_err(|error| Unavailable::NotStarted(error.to_string()))?;
         let is_new = guard.is_none();
         if is_new {
             let permit = self.permit().await?;

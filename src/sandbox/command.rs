@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::process::Command;
@@ -39,9 +40,10 @@ const STAGE: &str = "/run/locum";
 const TMP_SIZE: u64 = 64 * 1024 * 1024;
 const SHARED_MEMORY_SIZE: u64 = 32 * 1024 * 1024;
 /// Users that sessions become where the server is root: those that Debian leaves to nobody (policy, 9.2.2). Each has its own, so
-/// that limits on processes are its own too.
+/// that limits on processes are its own too. Servers of one host begin at different ones.
 const USERS: std::ops::Range<u32> = 65_000..65_500;
-static NEXT_USER: AtomicU32 = AtomicU32::new(0);
+static NEXT_USER: LazyLock<AtomicU32> =
+    LazyLock::new(|| AtomicU32::new(rand::random_range(0..USERS.end - USERS.start)));
 
 /// The file systems of a sandbox of its own, and how many bytes they hold.
 pub fn memory_file_systems(disk: u64) -> [(&'static str, u64); 3] {

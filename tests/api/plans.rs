@@ -149,6 +149,8 @@ async fn files_that_messages_bring_are_found_by_their_index() {
             case when n % 1000 = 0 then '[{\"file_id\":\"file-1\",\"tools\":[]}]' else '[]' end::json, '{}'
          from threads, generate_series(1, 4000) n",
         "analyze messages",
+        // As all connections of the server have it.
+        "set enable_seqscan = off",
     ] {
         db.execute(statement).await.unwrap();
     }

@@ -1,6 +1,8 @@
 //! Who has which session.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures_util::future::join_all;
 
@@ -165,6 +167,26 @@ async fn those_who_give_up_waiting_leave_nothing_behind() {
     // Nobody waited any more when it was given back, so it is still there.
     assert!(!lease(&interpreter, "thread_a").await.is_new());
     assert!(lease(&interpreter, "thread_b").await.is_new());
+}
+
+#[tokio::test]
+async fn whoever_asks_for_a_session_may_give_up() {
+    let interpreter = interpreter(&Arc::new(Plain::default()), COLD);
+    let mut first = lease(&interpreter, "thread_a").await;
+    logs(&mut first, "x = 1").await;
+    drop(first);
+    for polls in 0..10 {
+        let mut asked = Box::pin(interpreter.session("thread_a"));
+        for _ in 0..polls {
+            let is_ready = poll_fn(|context| Poll::Ready(asked.as_mut().poll(context).is_ready())).await;
+            if is_ready {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut last = lease(&interpreter, "thread_a").await;
+    assert_eq!(logs(&mut last, "x").await, "1\n");
 }
 
 #[tokio::test]
