@@ -32,6 +32,7 @@ use crate::services::signals::{self, Signal, Signals};
 use crate::services::vector_stores::Knock;
 use crate::services::{code_files, files, keys, retrieval, runs, vector_stores};
 use crate::state::{self, AppState};
+use crate::upstream::Upstreams;
 use crate::{ids, janitor, routes, server};
 
 /// A running server.
@@ -64,6 +65,8 @@ pub enum Error {
     Listener(#[from] listener::Error),
     #[error("The client for the model server could not be made: {0}")]
     Model(#[from] reqwest::Error),
+    #[error("LOCUM_EMBEDDING_MODEL: {0}")]
+    Embeddings(String),
     #[error("Files cannot be stored: {0}.")]
     Files(#[from] blobs::Error),
     #[error("{0}")]
@@ -148,9 +151,12 @@ impl App {
             lease: config.runs.lease_seconds,
             project_runs: config.runs.project_runs,
         };
-        let model = Model::new(config.model.clone())?;
+        let upstreams = Arc::new(Upstreams::new(&config.model, &config.embedding)?);
+        let model = Model::new(Arc::clone(&upstreams));
         let files = files::Context::new(db.clone(), open_blobs(config).await?, config.files.file_bytes);
-        let embedder = Embedder::new(&config.embedding, &config.model)?.map(Arc::new);
+        let embedder = Embedder::new(&config.embedding, config.model.model_retries, &upstreams)
+            .map_err(|error| Error::Embeddings(error.message))?
+            .map(Arc::new);
         let retrieval =
             retrieval::Context { db: db.clone(), knock: knock.clone(), embedder: embedder.clone() };
         let engine = Engine::start(
@@ -217,6 +223,7 @@ impl App {
             files,
             interpreter: interpreter.clone(),
             tier,
+            upstreams,
             default_dialect: config.http.default_version,
         });
         let patience = config.http.client_seconds;

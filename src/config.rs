@@ -2,6 +2,7 @@
 //! stop the start; a mistyped `LOCUM_*` name is a warning that names the nearest known one.
 
 mod code;
+pub mod models;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,11 +11,15 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::dialect::Dialect;
 
 pub use code::CodeOptions;
+use models::ConfigFile;
+
+/// The API of OpenAI.
+const OPENAI: &str = "https://api.openai.com/v1";
 
 /// Everything `locum serve` can be told.
 #[derive(Debug, Clone, Args)]
@@ -138,9 +143,14 @@ pub struct HttpOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelOptions {
+    /// File of several servers of models, in TOML (docs/models.md). Names that none of them has are asked for at the
+    /// one of the options below.
+    #[arg(long, env = "LOCUM_CONFIG", value_name = "FILE", default_value = "", hide_default_value = true, value_parser = models::config_file)]
+    pub config: ConfigFile,
+
     /// Base URL of any server that speaks Chat Completions, up to and with /v1. Redirects are not followed;
     /// HTTP_PROXY, HTTPS_PROXY and NO_PROXY are used.
-    #[arg(long, env = "LOCUM_MODEL_URL", value_name = "URL", default_value = "https://api.openai.com/v1", value_parser = base_url)]
+    #[arg(long, env = "LOCUM_MODEL_URL", value_name = "URL", default_value = OPENAI, value_parser = base_url)]
     pub model_url: reqwest::Url,
 
     /// Key of that server.
@@ -205,6 +215,11 @@ impl EmbeddingOptions {
     /// The model, where one is named.
     pub fn model(&self) -> Option<&str> {
         self.embedding_model.as_deref().map(str::trim).filter(|model| !model.is_empty())
+    }
+
+    /// The key of its server, where one is named.
+    pub fn key(&self) -> Option<&SecretString> {
+        self.embedding_api_key.as_ref().filter(|key| !key.expose_secret().is_empty())
     }
 }
 
@@ -292,10 +307,9 @@ fn files_url(text: &str) -> Result<reqwest::Url, String> {
 pub struct Aliases(Vec<(String, String)>);
 
 impl Aliases {
-    /// The upstream's name of a model.
-    pub fn resolve<'a>(&'a self, model: &'a str) -> &'a str {
-        let named = |name: &str| self.0.iter().find(|(from, _)| from == name);
-        named(model).or_else(|| named("*")).map_or(model, |(_, to)| to)
+    /// What programs call each model, and what the upstream calls it.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(from, to)| (from.as_str(), to.as_str()))
     }
 }
 
@@ -350,12 +364,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aliases_fall_back_to_the_star() {
-        let aliases: Aliases = "gpt-4o=llama, * = qwen".parse().unwrap();
-        assert_eq!(aliases.resolve("gpt-4o"), "llama");
-        assert_eq!(aliases.resolve("gpt-4"), "qwen");
-        assert_eq!(Aliases::default().resolve("gpt-4"), "gpt-4");
-        assert!("gpt-4o".parse::<Aliases>().is_err());
+    fn aliases_are_pairs_of_names() {
+        let aliases: Aliases = "gpt-4o=llama, * = qwen,".parse().unwrap();
+        assert_eq!(aliases.pairs().collect::<Vec<_>>(), [("gpt-4o", "llama"), ("*", "qwen")]);
+        for wrong in ["gpt-4o", "=llama", "gpt-4o="] {
+            assert!(wrong.parse::<Aliases>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

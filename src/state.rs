@@ -8,6 +8,7 @@ use crate::interpreter::Interpreter;
 use crate::pool::PgPool;
 use crate::sandbox::Tier;
 use crate::services::{files, retrieval, runs, vector_stores};
+use crate::upstream::Upstreams;
 
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub struct Inner {
     pub interpreter: Interpreter,
     /// What isolates the code that it runs, unless it is refused.
     pub tier: Option<Tier>,
+    /// The servers of models.
+    pub upstreams: Arc<Upstreams>,
     /// The contract of requests without an `OpenAI-Beta` header.
     pub default_dialect: Dialect,
 }

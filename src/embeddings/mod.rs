@@ -7,11 +7,10 @@ mod reply;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use serde_json::json;
 
-use crate::config::{EmbeddingOptions, ModelOptions};
-use crate::upstream::{ModelError, ModelErrorKind, Upstream};
+use crate::config::EmbeddingOptions;
+use crate::upstream::{ModelError, ModelErrorKind, Target, Upstreams, unknown};
 
 /// The first pause before a request is sent again; each further one doubles it, unless the server names one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -39,7 +38,8 @@ struct Patience {
 
 /// An embedding model, and the server that has it.
 pub struct Embedder {
-    upstream: Upstream,
+    target: Target,
+    /// The model's name in the options.
     model: String,
     /// Asked for, where the model has a choice.
     dimensions: Option<u32>,
@@ -53,23 +53,19 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// What the options name; `None` where that is nothing. Fails only if the machine's TLS set-up does.
-    pub fn new(options: &EmbeddingOptions, model: &ModelOptions) -> Result<Option<Self>, reqwest::Error> {
+    /// What the options name; `None` where that is nothing. Fails where no server has the model.
+    pub fn new(
+        options: &EmbeddingOptions,
+        retries: u32,
+        upstreams: &Upstreams,
+    ) -> Result<Option<Self>, ModelError> {
         let Some(name) = options.model() else { return Ok(None) };
-        let own_key = options.embedding_api_key.as_ref().filter(|key| !key.expose_secret().is_empty());
-        // The key of the model server is for that server alone.
-        let (url, key) = match &options.embedding_url {
-            Some(url) => (url, own_key),
-            None => (&model.model_url, own_key.or(model.model_api_key.as_ref())),
-        };
-        let upstream =
-            Upstream::new(url.clone(), key.cloned(), model.model_connect_seconds, model.model_idle_seconds)?;
         Ok(Some(Self {
-            upstream,
+            target: upstreams.embedding_model(name).ok_or_else(|| unknown(name))?,
             model: name.to_owned(),
             dimensions: options.embedding_dimensions,
             batch: options.embedding_batch,
-            retries: model.model_retries,
+            retries,
             longest: AtomicUsize::new(options.embedding_tokens),
             taken: AtomicUsize::new(0),
         }))
@@ -177,19 +173,14 @@ impl Embedder {
     }
 
     async fn request(&self, texts: &[&str], patience: Patience) -> Result<Vec<Vector>, ModelError> {
-        let mut body = json!({"model": self.model, "input": texts, "encoding_format": "float"});
+        let mut body = json!({"model": self.target.model, "input": texts, "encoding_format": "float"});
         if let Some(dimensions) = self.dimensions {
             body["dimensions"] = dimensions.into();
         }
         let body = serde_json::to_vec(&body).map_err(|error| ModelError::unavailable(error.to_string()))?;
         let mut tried = 0;
         loop {
-            let answer = match self.upstream.post("embeddings", "application/json", body.clone()).await {
-                Ok(Ok(response)) => reply::read(response, &self.upstream, texts.len()).await,
-                Ok(Err(refusal)) => Err(refusal.error),
-                Err(error) => Err(error),
-            };
-            let error = match answer {
+            let error = match self.ask(body.clone(), texts.len()).await {
                 Ok(vectors) => return Ok(vectors),
                 Err(error) => error,
             };
@@ -199,6 +190,16 @@ impl Embedder {
             }
             tokio::time::sleep(pause).await;
             tried += 1;
+        }
+    }
+
+    /// Asks once, as soon as the server may be asked.
+    async fn ask(&self, body: Vec<u8>, texts: usize) -> Result<Vec<Vector>, ModelError> {
+        let Target { upstream, model } = &self.target;
+        let _place = upstream.place().await;
+        match upstream.post("embeddings", model, "application/json", body).await? {
+            Ok(response) => reply::read(response, upstream, texts).await,
+            Err(refusal) => Err(refusal.error),
         }
     }
 }

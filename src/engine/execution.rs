@@ -30,6 +30,7 @@ use crate::types::run::{Run, RunIncompleteReason, RunStatus};
 use crate::types::run_step::RunStepStatus;
 use crate::types::usage::Usage;
 use crate::types::{IncompleteDetails, LastError, LastErrorCode};
+use crate::upstream::Target;
 
 /// The pause before a request is sent again after a transient failure; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -171,12 +172,13 @@ impl Execution<'_> {
 
     /// One reply of the model, retried where that may help.
     async fn turn(&mut self) -> Result<Next, Stop> {
-        let model = self.engine.model.name(&self.leased.run.model).to_owned();
-        let window = self.unless_interrupted(self.engine.model.context_window(&model)).await?;
+        let target = self.engine.model.target(&self.leased.run.model);
+        let target = target.map_err(|error| Stop::Failed(error.last_error()))?;
+        let window = self.unless_interrupted(target.upstream.context_window(&target.model)).await?;
         let mut history_limit = None;
         let (mut halvings, mut retries) = (0, 0);
         loop {
-            let bounds = Bounds { model: &model, window, history_limit, halvings };
+            let bounds = Bounds { model: &target.model, window, history_limit, halvings };
             let mut prompt = retry::until_lapsed(self.engine.lease(), || {
                 prompt::build(&self.engine.files, &self.leased, &bounds, self.engine.interpreter.refusal())
             })
@@ -187,7 +189,7 @@ impl Execution<'_> {
                 self.settle_incomplete(RunIncompleteReason::MaxPromptTokens, None).await?;
                 return Ok(Next::Settled);
             }
-            let error = match self.converse(&prompt).await? {
+            let error = match self.converse(&target, &prompt).await? {
                 Ok(finish) => return self.conclude(&prompt, finish).await,
                 Err(error) => error,
             };
@@ -208,9 +210,13 @@ impl Execution<'_> {
     }
 
     /// Sends the prompt and takes in the reply to its end, with an eye on the clock.
-    async fn converse(&mut self, prompt: &Prompt) -> Result<Result<FinishReason, ModelError>, Stop> {
+    async fn converse(
+        &mut self,
+        target: &Target,
+        prompt: &Prompt,
+    ) -> Result<Result<FinishReason, ModelError>, Stop> {
         let begun = Instant::now();
-        let said = self.take_in(prompt, begun).await;
+        let said = self.take_in(target, prompt, begun).await;
         let outcome = match &said {
             Ok(Ok(_)) => "completed",
             Ok(Err(error)) => error.kind.as_str(),
@@ -223,11 +229,13 @@ impl Execution<'_> {
 
     async fn take_in(
         &mut self,
+        target: &Target,
         prompt: &Prompt,
         begun: Instant,
     ) -> Result<Result<FinishReason, ModelError>, Stop> {
         let mut is_first = true;
-        let mut stream = match self.unless_interrupted(self.engine.model.reply(&prompt.body)).await? {
+        let reply = self.engine.model.reply(target, &prompt.body);
+        let mut stream = match self.unless_interrupted(reply).await? {
             Ok(stream) => stream,
             Err(error) => return Ok(Err(error)),
         };

@@ -4,11 +4,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use reqwest::Response;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use crate::config::models::UpstreamOptions;
 use crate::types::{LastError, LastErrorCode};
 
 /// Bytes of an upstream's error body that are read.
@@ -85,18 +86,20 @@ impl ModelError {
     }
 }
 
-/// What must never be shown, although an upstream may repeat it: the key, and a password in the URL.
+/// What must never be shown, although an upstream may repeat it: the key, a password in the URL, and the headers that
+/// the configuration adds.
 pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
-    pub fn of(key: Option<&SecretString>, url: &Url) -> Self {
-        let key = key.map(|key| key.expose_secret().to_owned());
-        let password = url.password().map(str::to_owned);
-        let secrets = key.into_iter().chain(password).filter(|secret| secret.len() >= SECRET);
+    pub fn of(options: &UpstreamOptions) -> Self {
+        let key = options.api_key.as_ref().map(|key| key.expose_secret().to_owned());
+        let password = options.base_url.password().map(str::to_owned);
+        let headers = options.headers.iter().filter_map(|(_, value)| value.to_str().ok().map(str::to_owned));
+        let secrets = key.into_iter().chain(password).chain(headers).filter(|secret| secret.len() >= SECRET);
         Self(secrets.map(SecretString::from).collect())
     }
 
-    fn hide(&self, text: String) -> String {
+    pub fn hide(&self, text: String) -> String {
         self.0.iter().fold(text, |text, secret| text.replace(secret.expose_secret(), "[hidden]"))
     }
 }
@@ -220,7 +223,7 @@ pub fn causes(error: reqwest::Error) -> String {
 
 /// How long the upstream asks to wait: milliseconds, seconds, or a date, which is compared with the
 /// upstream's own clock where it tells it.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let header = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let number = |name: &str| header(name)?.parse::<f64>().ok();
     let seconds = number("retry-after-ms").map(|ms| ms / 1_000.0).or_else(|| number(RETRY_AFTER.as_str()));
@@ -233,7 +236,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The body as JSON; a plain text is a string, and anything else is null.
-async fn read_body(mut response: Response) -> Value {
+pub async fn read_body(mut response: Response) -> Value {
     let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
     let is_text = content_type.is_some_and(|value| value.starts_with("text/plain"));
     let mut bytes = Vec::new();
@@ -253,7 +256,7 @@ async fn read_body(mut response: Response) -> Value {
 }
 
 /// The message of an error body, wherever the upstream puts it; short and free of null characters.
-fn message_of(body: &Value) -> String {
+pub fn message_of(body: &Value) -> String {
     let message = ["", "/error/message", "/message", "/detail", "/detail/0/msg", "/error"]
         .iter()
         .find_map(|place| body.pointer(place)?.as_str());

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::calls::Calls;
 use super::sse::Decoder;
 use crate::types::usage::Usage;
-use crate::upstream::{ModelError, Secrets, causes, within_reply};
+use crate::upstream::{ModelError, Place, Secrets, causes, within_reply};
 
 /// Bytes of a reply that comes as one JSON document.
 const WHOLE_REPLY: usize = 16 * 1024 * 1024;
@@ -63,6 +63,8 @@ pub struct ReplyStream {
     /// How long the upstream may be silent. Comments are no silence.
     idle: Duration,
     secrets: Arc<Secrets>,
+    /// Among the requests that the upstream is sent at once; free again when the reply is let go of.
+    _place: Place,
     form: Form,
     /// What has come and was not read yet, each the JSON of a chunk.
     chunks: VecDeque<String>,
@@ -81,11 +83,12 @@ enum Form {
 }
 
 impl ReplyStream {
-    pub fn new(response: Response, idle: Duration, secrets: Arc<Secrets>) -> Self {
+    pub fn new(response: Response, idle: Duration, secrets: Arc<Secrets>, place: Place) -> Self {
         Self {
             response,
             idle,
             secrets,
+            _place: place,
             form: Form::Unknown,
             chunks: VecDeque::new(),
             ready: VecDeque::new(),
