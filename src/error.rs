@@ -33,6 +33,18 @@ pub enum Error {
     /// 404: the file is not in this store.
     #[error("No file found with id '{file_id}' in vector store '{store_id}'.")]
     NotInVectorStore { store_id: String, file_id: String },
+    /// 404: no server has a model of this name.
+    #[error("The model '{model}' does not exist or you do not have access to it.")]
+    ModelNotFound { model: String },
+    /// A server of models did not answer, or refused what was sent on to it.
+    #[error("{message}")]
+    Upstream {
+        status: StatusCode,
+        code: Option<&'static str>,
+        message: String,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
+    },
     /// 404: no such route.
     #[error("Invalid URL ({method} {path})")]
     UnknownUrl { method: String, path: String },
@@ -161,7 +173,9 @@ impl Error {
             | Error::NoSuchFile { .. }
             | Error::FilesNotFound { .. }
             | Error::NotInVectorStore { .. }
+            | Error::ModelNotFound { .. }
             | Error::UnknownUrl { .. } => StatusCode::NOT_FOUND,
+            Error::Upstream { status, .. } => *status,
             Error::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -196,6 +210,11 @@ impl Error {
             Error::Invalid(invalid) => ("invalid_request_error", invalid.param.clone(), invalid.code),
             Error::Unauthenticated(_) => ("invalid_request_error", None, Some("invalid_api_key")),
             Error::NoSuchFile { .. } => ("invalid_request_error", Some("id".to_owned()), None),
+            Error::ModelNotFound { .. } => ("invalid_request_error", None, Some("model_not_found")),
+            Error::Upstream { status, code, .. } => {
+                let kind = if status.is_server_error() { "server_error" } else { "invalid_request_error" };
+                (kind, None, *code)
+            }
             Error::UnknownUrl { .. } => ("invalid_request_error", None, Some("unknown_url")),
             Error::MethodNotAllowed { .. } => ("invalid_request_error", None, Some("method_not_supported")),
             Error::Unavailable => ("server_error", None, Some("overloaded")),
@@ -220,8 +239,14 @@ impl IntoResponse for Error {
         if matches!(self, Error::Unauthenticated(_)) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if matches!(self, Error::Unavailable) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        let wait = match self {
+            Error::Unavailable => Some(RETRY_AFTER),
+            Error::Upstream { retry_after, .. } => retry_after,
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            let seconds = wait.as_secs_f64().ceil() as u64;
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -45,6 +45,8 @@ pub mod listener;
 pub mod metrics;
 /// Keyset pages.
 pub mod page;
+/// Requests that a server of models answers.
+pub mod passthrough;
 /// Connections to the database, shared.
 pub mod pool;
 /// The private PostgreSQL of the embedded default.

@@ -176,7 +176,7 @@ impl FromRequest<AppState> for Body {
         let dialect = Dialect::of(request.headers(), state.default_dialect)?;
         let content_type = request.headers().get(header::CONTENT_TYPE).cloned();
         // Held until the bytes are parsed.
-        let (bytes, _room) = read(request).await?;
+        let (bytes, _room) = read(request, BODY_LIMIT, &ROOM).await?;
         if !bytes.is_empty()
             && let Some(content_type) = content_type
         {
@@ -198,21 +198,25 @@ const SMALL: usize = 256 * 1024;
 /// for it before they are read on, so that many large bodies cost time and not memory.
 static ROOM: Semaphore = Semaphore::const_new(8 * BODY_LIMIT / 1024);
 
-/// Reads a body of at most [`BODY_LIMIT`], and what room it took.
-async fn read(request: Request) -> Result<(Bytes, Option<SemaphorePermit<'static>>), Error> {
+/// Reads a body of at most `limit` bytes, and what of the room for larger ones it took.
+pub async fn read(
+    request: Request,
+    limit: usize,
+    all_room: &'static Semaphore,
+) -> Result<(Bytes, Option<SemaphorePermit<'static>>), Error> {
     // Unknown where the body comes in chunks.
     let announced = request.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
-    let expected = announced.unwrap_or(BODY_LIMIT);
+    let expected = announced.unwrap_or(limit);
     let mut body = request.into_body().into_data_stream();
     let (mut bytes, mut room) = (BytesMut::new(), None);
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(unreadable)?;
         let length = bytes.len() + chunk.len();
-        if expected.max(length) > BODY_LIMIT {
-            return Err(Error::BodyTooLarge { limit: BODY_LIMIT });
+        if expected.max(length) > limit {
+            return Err(Error::BodyTooLarge { limit });
         }
         if room.is_none() && length > SMALL {
-            room = Some(room_for(expected).await?);
+            room = Some(room_for(expected, all_room).await?);
             bytes.reserve(expected - bytes.len());
         }
         bytes.extend_from_slice(&chunk);
@@ -234,7 +238,7 @@ fn unreadable(error: axum::Error) -> Error {
 
 /// Waits for the room that a body of this length takes. All of it at once: bodies that each hold a part
 /// of what they need could wait for each other for ever.
-async fn room_for(length: usize) -> Result<SemaphorePermit<'static>, Error> {
+async fn room_for(length: usize, all_room: &'static Semaphore) -> Result<SemaphorePermit<'static>, Error> {
     let kib = u32::try_from(length.div_ceil(1024)).map_err(|error| Error::Internal(error.to_string()))?;
-    ROOM.acquire_many(kib).await.map_err(|error| Error::Internal(error.to_string()))
+    all_room.acquire_many(kib).await.map_err(|error| Error::Internal(error.to_string()))
 }

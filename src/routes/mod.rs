@@ -10,6 +10,8 @@ mod health;
 mod message_files;
 mod messages;
 pub mod metrics;
+mod models;
+mod passthrough;
 mod reply;
 mod rest;
 mod run_steps;
@@ -48,7 +50,9 @@ pub fn router(state: AppState, cors_origins: &[String]) -> Router {
         .merge(messages::router())
         .merge(message_files::router())
         .merge(runs::router())
-        .merge(run_steps::router());
+        .merge(run_steps::router())
+        .merge(models::router())
+        .merge(passthrough::router());
     let mut router = Router::new()
         .nest("/v1", api.clone())
         .merge(api)

@@ -77,6 +77,13 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        parts: &["passthrough"],
+        says: "passthrough knows servers of models and error alone; nothing of runs, files or axum",
+        may: &["passthrough", "upstream", "error"],
+        never: &["axum", "sqlx"],
+        except: &[],
+    },
+    Rule {
         parts: &["engine", "ingestion"],
         says: "engine and ingestion use services, events and types; never axum, routes or SQL",
         may: &[
@@ -103,7 +110,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         parts: &["routes"],
-        says: "routes use services, events, dialect and auth; never SQL or engine",
+        says: "routes use services, events, dialect, auth and passthrough; never SQL or engine",
         // `/readyz` asks for the state of the database.
         may: &[
             "routes",
@@ -115,6 +122,9 @@ const RULES: &[Rule] = &[
             "types",
             "error",
             "state",
+            "passthrough",
+            // Which models there are, and where.
+            "upstream",
             "database::check",
         ],
         never: &["sqlx"],

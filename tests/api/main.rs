@@ -29,6 +29,7 @@ mod lists;
 mod message_files;
 mod messages;
 mod metrics;
+mod models;
 mod nodes;
 mod operations;
 mod plans;

@@ -7,7 +7,20 @@ use std::path::Path;
 use super::table;
 
 /// Routes that are no operations of the documents.
-const OTHERS: &[(&str, &str)] = &[("GET", "/healthz"), ("GET", "/readyz")];
+const OTHERS: &[(&str, &str)] = &[
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    // What servers of models answer: tests/api/models.
+    ("POST", "/audio/speech"),
+    ("POST", "/chat/completions"),
+    ("POST", "/completions"),
+    ("POST", "/embeddings"),
+    ("POST", "/images/generations"),
+    ("GET", "/models"),
+    ("DELETE", "/models/{*model}"),
+    ("GET", "/models/{*model}"),
+    ("POST", "/moderations"),
+];
 
 #[test]
 fn every_route_is_in_the_table_and_every_operation_has_a_route() {

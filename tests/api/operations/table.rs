@@ -1,5 +1,5 @@
-//! Every operation of both documents that Locum serves, as data. `chat/completions`, `embeddings` and
-//! `models` are not in it yet. Those of vector stores are in a file of their own.
+//! Every operation of both documents that Locum serves, as data, but for those of models (tests/api/models). Those of
+//! vector stores are in a file of their own.
 //!
 //! In paths, bodies and messages `$name` stands for an id of the [`World`](super::world::World).
 

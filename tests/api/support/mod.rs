@@ -19,6 +19,7 @@ pub mod sse;
 pub mod tap;
 pub mod template;
 pub mod unscripted;
+pub mod upstream;
 pub mod wire;
 
 use std::sync::LazyLock;
