@@ -9,8 +9,10 @@ mod json;
 
 use std::sync::Arc;
 
+pub use reqwest::Body;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use reqwest::{Body, Method, StatusCode};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
 
 pub use answer::{Answer, Passing};
 pub use json::Object;
@@ -53,6 +55,35 @@ pub async fn send(upstream: &Arc<Upstream>, request: Request<'_>) -> Result<Answ
     match response {
         Ok(response) => answer::of(response, upstream, place).await,
         Err(error) => Err(unreachable(upstream, error)),
+    }
+}
+
+/// Bytes of an object that is looked at.
+const LONGEST: usize = 32 * 1024 * 1024;
+
+/// Whether the server has an object at a path whose metadata say this under this key.
+pub async fn is_marked(upstream: &Arc<Upstream>, path: &str, key: &str, mark: &str) -> Result<bool, Error> {
+    let asked = async {
+        let mut response = upstream.request(Method::GET, path, None, None).send().await?;
+        if !response.status().is_success() {
+            return Ok(false);
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > LONGEST {
+                return Ok(false);
+            }
+        }
+        let object: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        Ok(object.get("metadata").and_then(|metadata| metadata.get(key)).is_some_and(|value| value == mark))
+    };
+    match tokio::time::timeout(upstream.idle(), asked).await {
+        Ok(Ok(is_marked)) => Ok(is_marked),
+        Ok(Err(error)) => Err(unreachable(upstream, error)),
+        Err(_) => {
+            Err(failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The model server did not answer."))
+        }
     }
 }
 

@@ -97,6 +97,12 @@ fn boundary_of(headers: &HeaderMap) -> Result<String, Error> {
 }
 
 impl Form {
+    /// The parser of the fields, for who reads them otherwise; the number says what the parser has not taken in yet,
+    /// and is to be set to nothing whenever it has given something.
+    pub fn into_parser(self) -> (multer::Multipart<'static>, Arc<AtomicUsize>) {
+        (self.multipart, self.unread)
+    }
+
     /// Reads the form; its file is the field of this name, of at most `limit` bytes. A form that is refused
     /// is read to its end all the same, within bounds, so that its client sees the reply.
     ///
@@ -149,7 +155,8 @@ impl Form {
     }
 }
 
-async fn read_text(
+/// The text of a field of at most so many bytes.
+pub async fn read_text(
     mut field: multer::Field<'static>,
     unread: &AtomicUsize,
     limit: usize,
@@ -187,7 +194,8 @@ fn extended_name(disposition: &str) -> Option<String> {
     percent_decode_str(encoded).decode_utf8().ok().map(|name| name.into_owned())
 }
 
-fn unreadable(error: multer::Error) -> Error {
+/// What is wrong with a form.
+pub fn unreadable(error: multer::Error) -> Error {
     if let multer::Error::StreamReadFailed(error) = &error {
         return match error.downcast_ref() {
             Some(Broken::Endless) => {

@@ -11,8 +11,10 @@ mod message_files;
 mod messages;
 pub mod metrics;
 mod models;
+mod passed_forms;
 mod passthrough;
 mod reply;
+mod responses;
 mod rest;
 mod run_steps;
 mod runs;
@@ -52,7 +54,8 @@ pub fn router(state: AppState, cors_origins: &[String]) -> Router {
         .merge(runs::router())
         .merge(run_steps::router())
         .merge(models::router())
-        .merge(passthrough::router());
+        .merge(passthrough::router())
+        .merge(responses::router());
     let mut router = Router::new()
         .nest("/v1", api.clone())
         .merge(api)

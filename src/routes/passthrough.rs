@@ -6,10 +6,11 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::extract;
+use super::{extract, passed_forms};
 use crate::error::{Error, Invalid};
 use crate::passthrough::{self, Answer, Object};
 use crate::state::AppState;
@@ -27,19 +28,23 @@ pub fn router() -> Router<AppState> {
         .route("/embeddings", post(embeddings))
         .route("/moderations", post(moderations))
         .route("/images/generations", post(images_generations))
+        .route("/images/edits", post(images_edits))
+        .route("/images/variations", post(images_variations))
         .route("/audio/speech", post(audio_speech))
+        .route("/audio/transcriptions", post(audio_transcriptions))
+        .route("/audio/translations", post(audio_translations))
 }
 
 /// An operation of a server of models.
-struct Operation {
-    path: &'static str,
+pub struct Operation {
+    pub path: &'static str,
     task: Task,
     /// What is asked for where the request names no model; where that is nothing, it must.
     default_model: Option<&'static str>,
 }
 
 impl Operation {
-    const fn of(path: &'static str, task: Task) -> Self {
+    pub const fn of(path: &'static str, task: Task) -> Self {
         Self { path, task, default_model: None }
     }
 
@@ -70,6 +75,30 @@ async fn images_generations(State(state): State<AppState>, request: Request) -> 
     forward(&state, operation, request).await
 }
 
+/// Images are files of a form, or, of newer models, in JSON.
+async fn images_edits(State(state): State<AppState>, request: Request) -> Result<Response, Error> {
+    let operation = Operation::of("images/edits", Task::Other).with_default("dall-e-2");
+    let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if kind.to_ascii_lowercase().starts_with(b"multipart/") {
+        passed_forms::forward(&state, operation, request).await
+    } else {
+        forward(&state, operation, request).await
+    }
+}
+
+async fn images_variations(State(state): State<AppState>, request: Request) -> Result<Response, Error> {
+    let operation = Operation::of("images/variations", Task::Other).with_default("dall-e-2");
+    passed_forms::forward(&state, operation, request).await
+}
+
+async fn audio_transcriptions(State(state): State<AppState>, request: Request) -> Result<Response, Error> {
+    passed_forms::forward(&state, Operation::of("audio/transcriptions", Task::Other), request).await
+}
+
+async fn audio_translations(State(state): State<AppState>, request: Request) -> Result<Response, Error> {
+    passed_forms::forward(&state, Operation::of("audio/translations", Task::Other), request).await
+}
+
 async fn audio_speech(State(state): State<AppState>, request: Request) -> Result<Response, Error> {
     forward(&state, Operation::of("audio/speech", Task::Other), request).await
 }
@@ -78,7 +107,7 @@ async fn audio_speech(State(state): State<AppState>, request: Request) -> Result
 async fn forward(state: &AppState, operation: Operation, request: Request) -> Result<Response, Error> {
     let accept = accept(request.headers());
     // Held until the server has taken the body.
-    let (bytes, _room) = extract::read(request, BODY_LIMIT, &ROOM).await?;
+    let (bytes, _room) = read(request).await?;
     let object = Object::read(&bytes)?;
     let target = target(&state.upstreams, &operation, object.text("model")?)?;
     let body = object.with(replaced(&operation, &target, &object)?);
@@ -93,8 +122,13 @@ async fn forward(state: &AppState, operation: Operation, request: Request) -> Re
     Ok(reply(passthrough::send(&target.upstream, request).await?))
 }
 
+/// A body of JSON, and the room that it takes.
+pub async fn read(request: Request) -> Result<(Bytes, Option<SemaphorePermit<'static>>), Error> {
+    extract::read(request, BODY_LIMIT, &ROOM).await
+}
+
 /// Where a request goes.
-fn target(upstreams: &Upstreams, operation: &Operation, model: Option<String>) -> Result<Target, Error> {
+pub fn target(upstreams: &Upstreams, operation: &Operation, model: Option<String>) -> Result<Target, Error> {
     let model = model.filter(|model| !model.is_empty()).or(operation.default_model.map(str::to_owned));
     let Some(model) = model else {
         return Err(Invalid::state("you must provide a model parameter").into());
@@ -120,11 +154,11 @@ fn replaced<'a>(
 }
 
 /// What the client wants to be answered with: the only header of a request that goes on.
-fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
+pub fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(header::ACCEPT).cloned()
 }
 
-fn reply(answer: Answer) -> Response {
+pub fn reply(answer: Answer) -> Response {
     let mut response = Body::new(answer.body).into_response();
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;

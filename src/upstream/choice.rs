@@ -28,7 +28,7 @@ pub struct Upstreams {
     /// Those of the file, in its order.
     listed: Vec<Arc<Upstream>>,
     /// The one of the embedding model, where it has a URL of its own.
-    embeddings: Option<Arc<Upstream>>,
+    pub(super) embeddings: Option<Arc<Upstream>>,
     default: Option<Arc<Upstream>>,
 }
 

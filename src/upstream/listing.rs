@@ -107,13 +107,15 @@ impl Upstreams {
     /// All models, by name: those that the servers list, as far as their names lead there, and those that the
     /// configuration names. A server that is away adds none.
     pub async fn models(&self) -> Vec<Listed> {
-        let upstreams: Vec<&Arc<Upstream>> = self.all().collect();
-        let lists = future::join_all(upstreams.iter().map(|upstream| upstream.models())).await;
+        let writing = self.all().map(|upstream| (upstream, Task::Write));
+        let embedding = self.embeddings.iter().map(|upstream| (upstream, Task::Embed));
+        let upstreams: Vec<(&Arc<Upstream>, Task)> = writing.chain(embedding).collect();
+        let lists = future::join_all(upstreams.iter().map(|(upstream, _)| upstream.models())).await;
         let mut all = BTreeMap::new();
-        for (upstream, models) in upstreams.into_iter().zip(lists) {
+        for ((upstream, task), models) in upstreams.into_iter().zip(lists) {
             let listed = models.iter().filter_map(|entry| upstream.id_of(entry));
             for id in upstream.options().names().chain(listed) {
-                let target = self.target(id, Task::Write);
+                let target = self.target(id, task);
                 if !all.contains_key(id)
                     && let Some(target) = target.filter(|target| Arc::ptr_eq(&target.upstream, upstream))
                 {

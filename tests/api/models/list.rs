@@ -17,12 +17,16 @@ async fn the_lists_of_all_servers_and_the_names_of_the_configuration_are_one_lis
         first.url(),
         second.url(),
     ));
-    let app = file.builder().aliases("old=new").start().await;
+    let embeddings = Model::start().await;
+    embeddings.set_models(json!({"data": [{"id": "minilm", "created": 3, "owned_by": "them"}]}));
+    let builder = file.builder().aliases("old=new").argument("--embedding-url", embeddings.url());
+    let app = builder.start().await;
     app.model.set_models(json!({"data": [{"id": "new", "created": 9, "owned_by": "me"}]}));
     let entry = |id: &str, created: i64, owner: &str| json!({"id": id, "object": "model", "created": created, "owned_by": owner});
     let expected = [
         entry("gemini-2.5-flash", 0, "second"),
         entry("gpt-4o-mini", 7, "someone"),
+        entry("minilm", 3, "them"),
         entry("new", 9, "me"),
         entry("old", 9, "me"),
         entry("org/name", 0, "second"),
@@ -34,9 +38,10 @@ async fn the_lists_of_all_servers_and_the_names_of_the_configuration_are_one_lis
         assert_eq!(list, json!({"object": "list", "data": expected}));
     }
     for one in &expected {
-        assert_eq!(app.bare().get(&format!("/models/{}", id(one))).await.ok(), *one);
+        let reply = app.bare().request(Method::GET, &format!("/models/{}", id(one))).send().await;
+        assert_eq!(json_of(reply.expect("the server answers")).await, *one);
     }
-    assert_eq!(app.bare().get("/models/org%2Fname").await.ok(), expected[4]);
+    assert_eq!(app.bare().get("/models/org%2Fname").await.ok(), expected[5]);
     app.stop().await;
 }
 

@@ -6,7 +6,9 @@ mod chats;
 mod choice;
 mod features;
 mod file;
+mod forms;
 mod list;
+mod responses;
 
 use std::time::Duration;
 

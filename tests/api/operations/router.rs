@@ -12,14 +12,25 @@ const OTHERS: &[(&str, &str)] = &[
     ("GET", "/readyz"),
     // What servers of models answer: tests/api/models.
     ("POST", "/audio/speech"),
+    ("POST", "/audio/transcriptions"),
+    ("POST", "/audio/translations"),
     ("POST", "/chat/completions"),
     ("POST", "/completions"),
     ("POST", "/embeddings"),
+    ("POST", "/images/edits"),
     ("POST", "/images/generations"),
+    ("POST", "/images/variations"),
     ("GET", "/models"),
     ("DELETE", "/models/{*model}"),
     ("GET", "/models/{*model}"),
     ("POST", "/moderations"),
+    ("POST", "/responses"),
+    ("POST", "/responses/compact"),
+    ("POST", "/responses/input_tokens"),
+    ("DELETE", "/responses/{response_id}"),
+    ("GET", "/responses/{response_id}"),
+    ("POST", "/responses/{response_id}/cancel"),
+    ("GET", "/responses/{response_id}/input_items"),
 ];
 
 #[test]

@@ -96,7 +96,18 @@ async fn converse(client: &Client, model: &Model) {
         model.script(Reply::words(WRITTEN));
         client.post(&submit_path(&run), outputs(&run, &[WRITTEN])).await.ok();
         client.wait_until(&run, "completed").await;
+        model.script(Reply::words(WRITTEN));
+        chat(client, stream).await;
     }
+}
+
+/// A chat that is passed on.
+async fn chat(client: &Client, stream: bool) {
+    let message = json!({"role": "user", "content": WRITTEN});
+    let body = json!({"model": "gpt-4o", "messages": [message], "stream": stream});
+    let reply = client.json("/chat/completions", &body).send().await.expect("the server answers");
+    assert_eq!(reply.status(), 200);
+    reply.text().await.expect("the reply arrives whole");
 }
 
 /// What does not.

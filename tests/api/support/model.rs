@@ -1,4 +1,4 @@
-//! A model server at the wire: `/v1/chat/completions` and `/v1/models`.
+//! A model server at the wire: `/v1/chat/completions` and `/v1/models`, and a little of what else servers have.
 //!
 //! What a test has scripted comes first; without a script it says what [`super::unscripted`] has it say.
 
@@ -20,9 +20,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::RUNTIME;
 use super::script::{Reply, Step, Stop};
 use super::unscripted::unscripted;
+use super::{RUNTIME, embeddings};
 
 /// How long a test waits for something that should happen at once.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -88,6 +88,9 @@ impl Model {
         let router = Router::new()
             .route("/v1/chat/completions", post(chat_completions))
             .route("/v1/models", get(models))
+            .route("/v1/embeddings", post(embed))
+            .route("/v1/moderations", post(moderations))
+            .route("/v1/audio/transcriptions", post(transcriptions))
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&shared));
         let stop = CancellationToken::new();
@@ -174,10 +177,45 @@ async fn models(State(shared): State<Arc<Shared>>) -> Response<Body> {
     let models = shared.lock().models.clone();
     let models =
         models.unwrap_or_else(|| json!({"object": "list", "data": [{"id": "gpt-4o", "object": "model"}]}));
-    Response::builder()
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Body::from(models.to_string()))
-        .expect("a response")
+    as_json(&models)
+}
+
+fn as_json(value: &Value) -> Response<Body> {
+    let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
+    response.body(Body::from(value.to_string())).expect("a response")
+}
+
+async fn embed(body: String) -> Response<Body> {
+    let request: Value = serde_json::from_str(&body).expect("a request is JSON");
+    let texts = request["input"].as_array().into_iter().flatten();
+    let vectors = texts.map(|text| embeddings::vector(text.as_str().unwrap_or_default(), 8));
+    let data = vectors
+        .enumerate()
+        .map(|(index, vector)| json!({"object": "embedding", "index": index, "embedding": vector}));
+    let data: Vec<Value> = data.collect();
+    let usage = json!({"prompt_tokens": 1, "total_tokens": 1});
+    as_json(&json!({"object": "list", "model": request["model"], "data": data, "usage": usage}))
+}
+
+async fn moderations(body: String) -> Response<Body> {
+    let request: Value = serde_json::from_str(&body).expect("a request is JSON");
+    let result = json!({"flagged": false, "categories": {}, "category_scores": {}, "category_applied_input_types": {}});
+    as_json(&json!({"id": "modr-1", "model": request["model"], "results": [result]}))
+}
+
+/// Says what it was sent: the model, and the name of the file.
+async fn transcriptions(headers: HeaderMap, body: Body) -> Response<Body> {
+    let kind = headers[header::CONTENT_TYPE].to_str().expect("text");
+    let boundary = multer::parse_boundary(kind).expect("a form");
+    let mut form = multer::Multipart::new(body.into_data_stream(), boundary);
+    let (mut model, mut name) = (String::new(), String::new());
+    while let Some(field) = form.next_field().await.expect("a field") {
+        name = field.file_name().map_or(name, str::to_owned);
+        if field.name() == Some("model") {
+            model = field.text().await.expect("a text");
+        }
+    }
+    as_json(&json!({"text": format!("{model} heard {name}")}))
 }
 
 async fn chat_completions(

@@ -26,6 +26,10 @@ use self::schema::Schemas;
 /// Resources that are the same whatever `OpenAI-Beta` says: what one document lacks of them the other has.
 const IN_BOTH_DIALECTS: &[&str] = &["files", "models", "uploads", "vector_stores"];
 
+/// What servers of models answer is theirs, and in no document of this API.
+const PASSED_ON: &[&str] =
+    &["audio", "chat", "completions", "embeddings", "images", "moderations", "responses"];
+
 /// Read when the tests run, so that a change of the list needs no build.
 const DEVIATIONS: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/support/conformance/deviations.json");
@@ -157,6 +161,9 @@ impl Suite {
         headers: &HeaderMap,
         body: &str,
     ) -> Result<(), String> {
+        if PASSED_ON.contains(&asked.path.split('/').nth(1).unwrap_or_default()) {
+            return Ok(());
+        }
         let operation = self.operation(asked);
         let dialect = operation.as_ref().map_or(asked.dialect, |operation| operation.dialect);
         let error = json!({"$ref": "#/components/schemas/ErrorResponse"});
