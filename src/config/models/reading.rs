@@ -337,3 +337,40 @@ impl Keys {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_documentation_is_read_whole() {
+        let text = include_str!("../../../docs/models.toml");
+        let file = read(text, |name| Some(format!("key of {name}"))).unwrap();
+        let names: Vec<&str> = file.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+        assert_eq!(names, ["openai", "azure", "anthropic", "gemini", "ollama", "llama.cpp", "vllm"]);
+        assert!(Preset::ALL.iter().all(|(word, _)| names.contains(word)), "one of each preset");
+        let [openai, azure, anthropic, gemini, ollama, _, vllm] = &file.upstreams[..] else { panic!() };
+        assert_eq!(openai.base_url.as_str(), "https://api.openai.com/v1");
+        assert_eq!(openai.features.max_tokens, MaxTokens::MaxCompletionTokens);
+        assert_eq!(azure.key_header.as_ref().unwrap(), "api-key");
+        assert_eq!(azure.renamed("gpt-4o", true), "acme-gpt-4o");
+        assert!(!anthropic.features.json_schema);
+        assert_eq!(gemini.layout, Layout::Gemini);
+        assert_eq!(ollama.context_tokens, Some(16_384));
+        assert_eq!(vllm.renamed("anything", true), "meta-llama/Llama-3.3-70B-Instruct");
+        assert_eq!(vllm.body["chat_template_kwargs"], serde_json::json!({"enable_thinking": false}));
+        assert_eq!((vllm.connect, vllm.concurrency), (Duration::from_secs(5), Some(64)));
+    }
+
+    #[test]
+    fn azures_address_is_read_with_and_without_its_last_part() {
+        for (given, expected) in [
+            ("https://a.azure.com", "https://a.azure.com/"),
+            ("https://a.azure.com/openai/", "https://a.azure.com/"),
+            ("https://a.azure.com/x/openai", "https://a.azure.com/x/"),
+            ("https://a.azure.com/xopenai", "https://a.azure.com/xopenai"),
+        ] {
+            assert_eq!(without_last(given.parse().unwrap(), "openai").as_str(), expected);
+        }
+    }
+}
