@@ -13,6 +13,7 @@ import flows_both  # noqa: E402, F401
 import flows_code  # noqa: E402, F401
 import flows_files  # noqa: E402, F401
 import flows_files_v2  # noqa: E402, F401
+import flows_models  # noqa: E402, F401
 import flows_options  # noqa: E402, F401
 import flows_search_v2  # noqa: E402, F401
 import flows_vector_stores  # noqa: E402, F401
