@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 .DEFAULT_GOAL := help
 # Two cargo commands at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: run test test-clients test-conformance test-faults check lint fmt sqlx sqlx-check bench bench-retrieval measure-files clean help tools
+.PHONY: run test test-clients test-conformance test-faults check lint fmt sqlx sqlx-check bench bench-passthrough bench-retrieval measure-files clean help tools
 
 run: ## build and start Locum, with a demo model where LOCUM_MODEL_URL is unset, and show what to type next
 	@exec scripts/run
@@ -53,6 +53,9 @@ sqlx-check: tools
 bench: ## measure the performance budget, for about fifteen minutes, and put the table into bench/README.md
 	@exec bench/run
 
+bench-passthrough: ## measure what passing chats on to the model adds, beside nginx as a plain proxy; prints the table
+	@exec bench/run --only passthrough
+
 bench-retrieval: ## measure what searches find, how fast, and how fast files become searchable, into bench/retrieval/README.md
 	@exec bench/retrieval/run
 
@@ -63,7 +66,7 @@ clean: ## remove what was built
 	cargo clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-17s %s\n' "$$name" "$$text"; done
 
 tools:
 	@scripts/install-tools

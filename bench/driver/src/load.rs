@@ -23,6 +23,10 @@ pub enum Job {
     Run {
         body: String,
     },
+    /// A streamed chat, read until it ends.
+    Chat {
+        body: String,
+    },
 }
 
 /// A thread for the next run, whoever makes it: two runs at once in one thread would be refused.
@@ -46,17 +50,22 @@ impl Job {
                 let list = connection.call(Method::GET, &path, "".into()).await?;
                 ensure!(list.len() > 20 * 100, "{path}: a page of {} bytes", list.len());
             }
-            Job::Run { body } => {
-                let mut events = connection.stream(&next_run(), body.clone().into()).await?;
-                let mut tokens = 0;
-                while let Some(heard) = events.next().await? {
-                    tokens += u64::from(matches!(heard, Heard::Token(_)));
-                }
-                ensure!(tokens > 0, "a run without a word");
-            }
+            Job::Run { body } => hear(connection, &next_run(), body).await?,
+            Job::Chat { body } => hear(connection, "/v1/chat/completions", body).await?,
         }
         Ok(())
     }
+}
+
+/// Reads a stream to its end.
+async fn hear(connection: &mut Connection, path: &str, body: &str) -> Result<()> {
+    let mut events = connection.stream(path, body.to_owned().into()).await?;
+    let mut tokens = 0;
+    while let Some(heard) = events.next().await? {
+        tokens += u64::from(matches!(heard, Heard::Token(_)));
+    }
+    ensure!(tokens > 0, "{path}: a stream without a word");
+    Ok(())
 }
 
 /// What a load came to.

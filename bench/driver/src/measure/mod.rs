@@ -3,6 +3,7 @@
 mod counts;
 mod footprint;
 mod history;
+mod passthrough;
 mod readers;
 mod requests;
 mod runs;
@@ -23,8 +24,8 @@ use crate::scene::Scene;
 use crate::usage::most_open_files;
 
 /// What can be measured alone.
-const GROUPS: [&str; 8] =
-    ["counts", "footprint", "requests", "history", "runs", "tokens", "streams", "readers"];
+const GROUPS: [&str; 9] =
+    ["counts", "footprint", "requests", "history", "runs", "tokens", "passthrough", "streams", "readers"];
 
 /// What every measurement needs.
 pub struct Bench<'a> {
@@ -65,6 +66,9 @@ pub async fn all(options: &Options) -> Result<()> {
     }
     if bench.wants("tokens") {
         take(&mut rows, "each further token", tokens::measure(&bench, &locum).await);
+    }
+    if bench.wants("passthrough") {
+        take(&mut rows, "requests that are passed on", passthrough::measure(&bench, &locum).await);
     }
     locum.stop()?;
     if bench.wants("streams") {

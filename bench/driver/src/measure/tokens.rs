@@ -24,7 +24,7 @@ use crate::stats::{Spread, median, p50_and_p99};
 use crate::usage::cpu;
 
 /// Streams at the pace of a model: together 1,000 tokens a second.
-const PACED: usize = 20;
+pub const PACED: usize = 20;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Tokens at both ends of such a stream that do not count: a second of them.
 const MARGIN: u64 = 50;
@@ -34,30 +34,30 @@ const UNPACED_TOKENS: u64 = 2_000;
 
 /// A load of streams.
 #[derive(Clone, Copy)]
-struct Pace {
+pub struct Pace {
     streams: usize,
-    script: Script,
+    pub script: Script,
     /// Tokens at both ends of a stream that do not count.
     margin: u64,
 }
 
 /// Who is asked for a stream, and how.
-struct Target {
-    address: SocketAddr,
-    key: String,
+pub struct Target {
+    pub address: SocketAddr,
+    pub key: String,
     /// Whether each stream is a run, in a thread of its own.
-    is_run: bool,
-    body: String,
+    pub is_run: bool,
+    pub body: String,
     /// Whose CPU counts.
-    pid: u32,
+    pub pid: u32,
 }
 
 /// What a token cost.
 #[derive(Debug, Clone, Copy)]
-struct Cost {
-    cpu_us: f64,
-    p50_us: f64,
-    p99_us: f64,
+pub struct Cost {
+    pub cpu_us: f64,
+    pub p50_us: f64,
+    pub p99_us: f64,
 }
 
 /// One round: the model directly, the proxy, nginx where it is installed, Locum.
@@ -76,9 +76,7 @@ pub async fn measure(bench: &Bench<'_>, locum: &Server) -> Result<Vec<Row>> {
     };
     let proxies = (&proxy, nginx.as_ref());
     let seconds = bench.options.effort.seconds;
-    let per_second = u64::try_from(Duration::from_secs(1).as_micros() / PAUSE.as_micros())?;
-    let paced = Script { tokens: seconds * per_second + 2 * MARGIN, pause: PAUSE, together: PACED };
-    let paced = Pace { streams: PACED, script: paced, margin: MARGIN };
+    let paced = pace(seconds)?;
     let unpaced = Script { tokens: seconds * UNPACED_TOKENS, pause: Duration::ZERO, together: UNPACED };
     let unpaced = Pace { streams: UNPACED, script: unpaced, margin: 0 };
     let (mut slow, mut fast) = (Vec::new(), Vec::new());
@@ -88,6 +86,13 @@ pub async fn measure(bench: &Bench<'_>, locum: &Server) -> Result<Vec<Row>> {
         fast.push(measure_round(bench, locum, proxies, unpaced).await?);
     }
     Ok(rows(&slow, &fast))
+}
+
+/// Streams at the pace of a model, whose middle takes so many seconds.
+pub fn pace(seconds: u64) -> Result<Pace> {
+    let per_second = u64::try_from(Duration::from_secs(1).as_micros() / PAUSE.as_micros())?;
+    let script = Script { tokens: seconds * per_second + 2 * MARGIN, pause: PAUSE, together: PACED };
+    Ok(Pace { streams: PACED, script, margin: MARGIN })
 }
 
 async fn measure_round(
@@ -128,7 +133,8 @@ struct Progress {
     ending: Semaphore,
 }
 
-async fn cost(target: Target, pace: Pace) -> Result<Cost> {
+/// What a token of such streams costs there.
+pub async fn cost(target: Target, pace: Pace) -> Result<Cost> {
     let (begun, ending) = (Semaphore::new(0), Semaphore::new(0));
     let progress = Arc::new(Progress { tokens: AtomicU64::new(0), begun, ending });
     let mut reading = JoinSet::new();
