@@ -15,8 +15,8 @@ use crate::error::Invalid;
 pub struct Object<'a> {
     fields: Vec<(String, &'a str)>,
     places: HashMap<String, usize>,
-    /// The text holds nothing that was passed over.
-    text: Option<&'a [u8]>,
+    /// The text holds nothing that is passed over.
+    is_plain: bool,
 }
 
 impl<'a> Object<'a> {
@@ -27,10 +27,10 @@ impl<'a> Object<'a> {
             Invalid::state(format!("The request body {what} (line {line}, column {column})."))
         })?;
         let mut object =
-            Self { fields: Vec::with_capacity(pairs.len()), places: HashMap::new(), text: Some(text) };
+            Self { fields: Vec::with_capacity(pairs.len()), places: HashMap::new(), is_plain: true };
         for (name, value) in pairs {
             if object.places.contains_key(&name) {
-                object.text = None;
+                object.is_plain = false;
             }
             object.put(name, value.get());
         }
@@ -66,12 +66,12 @@ impl<'a> Object<'a> {
         serde_json::from_str(self.get(name)?).ok()
     }
 
-    /// The body with these fields in place of its own.
-    pub fn with<'b>(&self, replaced: impl IntoIterator<Item = (&'b str, Value)>) -> Vec<u8> {
+    /// The body with these fields in place of its own; nothing where it stays as it is.
+    pub fn with<'b>(&self, replaced: impl IntoIterator<Item = (&'b str, Value)>) -> Option<Vec<u8>> {
         let replaced: Vec<(&str, String)> =
             replaced.into_iter().map(|(name, value)| (name, value.to_string())).collect();
-        if let Some(text) = self.text.filter(|_| replaced.is_empty()) {
-            return text.to_vec();
+        if self.is_plain && replaced.is_empty() {
+            return None;
         }
         let new =
             |name: &str| replaced.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str());
@@ -87,7 +87,7 @@ impl<'a> Object<'a> {
             body.push_str(value);
         }
         body.push('}');
-        body.into_bytes()
+        Some(body.into_bytes())
     }
 }
 
@@ -127,8 +127,8 @@ mod tests {
         let text = br#" {"model" : "a", "seed": 12345678901234567890123, "x": [ 1.10 ]} "#;
         let object = Object::read(text).unwrap();
         assert_eq!(object.text("model").unwrap().as_deref(), Some("a"));
-        assert_eq!(object.with([]), text);
-        let changed = object.with([("model", json!("b\"")), ("added", json!({"y": null}))]);
+        assert_eq!(object.with([]), None);
+        let changed = object.with([("model", json!("b\"")), ("added", json!({"y": null}))]).unwrap();
         let expected = r#"{"model":"b\"","seed":12345678901234567890123,"x":[ 1.10 ],"added":{"y":null}}"#;
         assert_eq!(String::from_utf8(changed).unwrap(), expected);
     }
@@ -137,7 +137,7 @@ mod tests {
     fn of_two_fields_of_a_name_the_last_counts_and_goes_on_alone() {
         let object = Object::read(br#"{"model": "a", "\u006dodel": "b"}"#).unwrap();
         assert_eq!(object.text("model").unwrap().as_deref(), Some("b"));
-        assert_eq!(object.with([]), br#"{"model":"b"}"#);
+        assert_eq!(object.with([]).unwrap(), br#"{"model":"b"}"#);
     }
 
     #[test]

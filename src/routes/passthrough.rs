@@ -110,7 +110,8 @@ async fn forward(state: &AppState, operation: Operation, request: Request) -> Re
     let (bytes, _room) = read(request).await?;
     let object = Object::read(&bytes)?;
     let target = target(&state.upstreams, &operation, object.text("model")?)?;
-    let body = object.with(replaced(&operation, &target, &object)?);
+    let body =
+        object.with(replaced(&operation, &target, &object)?).map_or_else(|| bytes.clone(), Bytes::from);
     let request = passthrough::Request {
         method: Method::POST,
         path: operation.path,

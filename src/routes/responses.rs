@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Router, extract::RawQuery};
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::extract::Ids;
@@ -129,13 +130,14 @@ async fn forward(
             replaced.push(("metadata", marked));
         }
     }
+    let body = object.with(replaced).map_or_else(|| bytes.clone(), Bytes::from);
     let request = passthrough::Request {
         method: Method::POST,
         path,
         query: None,
         model: None,
         accept,
-        body: Some((HeaderValue::from_static("application/json"), object.with(replaced).into())),
+        body: Some((HeaderValue::from_static("application/json"), body.into())),
     };
     Ok(passed::reply(passthrough::send(&target.upstream, request).await?))
 }
