@@ -137,11 +137,13 @@ async fn errors_pass_in_their_own_words_and_others_in_the_shape_of_the_api() {
 
 #[tokio::test]
 async fn a_server_that_is_away_or_silent_is_an_error_of_the_api() {
-    let (app, upstream) = passing("reply_seconds = 0.2\nidle_seconds = 0.2").await;
+    let (app, upstream) = passing("reply_seconds = 0.2").await;
     upstream.answer(Answer::nothing());
     let silent = app.bare().post("/chat/completions", chat("gpt-4o")).await;
     let message = "The model server did not answer within 0.2 seconds.";
     silent.assert_error(504, message, None, Some("upstream_timeout"));
+    app.stop().await;
+    let (app, upstream) = passing("idle_seconds = 0.2").await;
     // Silence in the middle breaks the reply off, so that nobody takes half of it for the whole.
     let (answer, events) = Answer::events();
     upstream.answer(answer);

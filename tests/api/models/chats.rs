@@ -138,17 +138,6 @@ async fn a_head_that_two_servers_could_read_differently_is_no_request() {
     app.stop().await;
 }
 
-/// Sends bytes and reads the answer until the connection ends, or no more comes of it.
-async fn raw(address: &str, request: &str) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
-    stream.write_all(request.as_bytes()).await.expect("the request is sent");
-    let mut answer = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
-    assert!(read.is_ok(), "the connection stays open");
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
 #[tokio::test]
 async fn a_body_that_is_too_large_is_a_413_and_reaches_no_server() {
     let (app, upstream) = passing("").await;

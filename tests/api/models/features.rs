@@ -121,26 +121,40 @@ async fn one_request_at_once_is_sent_where_one_is_taken_and_who_waits_can_be_can
 }
 
 #[tokio::test]
-async fn a_run_that_waits_for_its_server_expires_and_a_request_is_told_that_it_is_busy() {
+async fn a_request_that_waits_too_long_for_its_turn_is_told_so() {
+    // What passes waits so long for its turn; runs do not.
+    let (scene, model) = scene("concurrency = 1\nreply_seconds = 0.2").await;
+    let (reply, gate) = Reply::words("One.").gated(0);
+    model.script(reply);
+    let run = scene.create(json!({})).await;
+    model.wait_for_request().await;
+    let busy = scene.client.post("/chat/completions", chat("gpt-4o")).await;
+    let message = "The model server has as many requests as it takes. Try again shortly.";
+    busy.assert_error(503, message, None, Some("upstream_busy"));
+    gate.open();
+    scene.client.wait_until(&run, "completed").await;
+    assert_eq!(model.requests().len(), 1);
+    scene.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_its_turn_expires_and_who_leaves_makes_room() {
     let upstream = Upstream::start().await;
     let text = format!(
-        "[[upstream]]\nname = 'there'\nbase_url = '{}'\nmodels = ['*']\nconcurrency = 1\nreply_seconds = 0.3\n",
+        "[[upstream]]\nname = 'there'\nbase_url = '{}'\nmodels = ['*']\nconcurrency = 1\n",
         upstream.url
     );
     let app = File::of(&text).builder().run_seconds(0.5).start().await;
     let (answer, events) = Answer::events();
-    assert!(matches!(answer.body, Answered::Stream(_)));
     upstream.answer(answer);
     events.send(": hello\n\n".into()).expect("the stream is read");
     let reply = post(&app.bare(), "/chat/completions", &chat("gpt-4o")).await;
-    let busy = app.bare().post("/chat/completions", chat("gpt-4o")).await;
-    let message = "The model server has as many requests as it takes. Try again shortly.";
-    busy.assert_error(503, message, None, Some("upstream_busy"));
+    assert_eq!(reply.status(), 200);
     let scene = Scene::on(app).await;
     scene.run(json!({"tools": []}), "expired").await;
-    // Whoever leaves makes room.
+    assert!(upstream.seen().iter().all(|seen| seen.method == "GET" || seen.json() == chat("gpt-4o")));
     drop(reply);
-    drop(events);
+    upstream.wait_for_left(1).await;
     assert_eq!(post(&scene.client, "/chat/completions", &chat("gpt-4o")).await.status(), 200);
     scene.app.stop().await;
 }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::support::app::Builder;
 use crate::support::client::{Client, id};
-use crate::support::upstream::{Answer, Answered, Upstream};
+use crate::support::upstream::{Answer, Upstream};
 use crate::support::{Model, Reply, Scene, TestApp};
 
 /// The key of the servers in these tests.
@@ -73,4 +73,15 @@ async fn json_of(response: Response) -> Value {
 /// A chat of one message.
 fn chat(model: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": "Hello."}]})
+}
+
+/// Sends bytes and reads the answer until the connection ends, or no more comes of it.
+async fn raw(address: &str, request: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("the request is sent");
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "the connection stays open");
+    String::from_utf8_lossy(&answer).into_owned()
 }
