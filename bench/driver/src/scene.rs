@@ -158,9 +158,9 @@ fn create_message(options: &Options, postgres: &Postgres, project: &str, content
 
 /// The statement of `listMessages`.
 fn list_messages(options: &Options, postgres: &Postgres, project: &str) -> Result<Script> {
-    let parameters = [&format!("'thread_{LOCUM}' || :thread"), ":project", ":above", ":below", ":fetch"];
+    let parameters = [":above", ":below", ":fetch", &format!("'thread_{LOCUM}' || :thread"), ":project"];
     let begins = "select id, thread_id, created_at, role, status, content";
-    let ends = "from messages where thread_id = $1 and project_id = $2 and ord > $3 and ord < $4 order by ord desc limit $5";
+    let ends = "from messages where thread_id = $4 and project_id = $5 and ord > $1 and ord < $2 order by ord desc limit $3";
     let statement = query(&options.queries, begins, ends, &parameters)?;
     let defines = vec![
         ("project", project.to_owned()),
