@@ -34,12 +34,13 @@ pid {folder}/nginx.pid;
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
+    keepalive_requests 1000000000;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    upstream model {{ server {model}; keepalive 64; }}
+    upstream model {{ server {model}; keepalive 64; keepalive_requests 1000000000; }}
     server {{
         listen {address};
         location / {{
