@@ -12,6 +12,7 @@ use crate::app::{self, App};
 use crate::config::{self, Config, DatabaseOptions};
 use crate::database::{self, Database, Purpose};
 use crate::extraction;
+use crate::health::{self, HealthOptions};
 #[cfg(target_os = "linux")]
 use crate::sandbox;
 use crate::services::keys;
@@ -33,6 +34,8 @@ pub enum Command {
     /// Make, list and revoke API keys, also beside a running server.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Ask the server of this machine whether it is ready: for the health checks of containers.
+    Health(HealthOptions),
     /// Read one file for a running server, which starts this by itself.
     #[command(hide = true)]
     Extract(extraction::child::Arguments),
@@ -105,6 +108,8 @@ pub enum Error {
     Database(#[from] database::Error),
     #[error("{0}")]
     Service(#[from] crate::error::Error),
+    #[error(transparent)]
+    Health(#[from] health::Error),
     #[error("There is no valid key with the id '{0}'.")]
     NoSuchKey(String),
     #[error("Cannot write: {0}")]
@@ -123,6 +128,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Keys(KeysCommand::Create(arguments)) => create_key(&arguments).await,
         Command::Keys(KeysCommand::List(options)) => list_keys(&options).await,
         Command::Keys(KeysCommand::Revoke(arguments)) => revoke_key(&arguments).await,
+        Command::Health(options) => health(&options).await,
         // Main runs it, before there is a thread.
         Command::Extract(_) => Ok(()),
         #[cfg(target_os = "linux")]
@@ -160,6 +166,12 @@ async fn migrate(options: &DatabaseOptions) -> Result<(), Error> {
     let result = database.migrate().await;
     database.close().await;
     Ok(result?)
+}
+
+/// `locum health`.
+async fn health(options: &HealthOptions) -> Result<(), Error> {
+    writeln!(std::io::stdout(), "{}", health::ask(options).await?)?;
+    Ok(())
 }
 
 /// `locum keys create`.

@@ -31,6 +31,8 @@ pub mod error;
 pub mod events;
 /// Text of files, read in a process of its own.
 pub mod extraction;
+/// Whether the server of this machine is ready.
+pub mod health;
 /// Ids, their order, and what they say of time.
 pub mod ids;
 /// Making the files of vector stores searchable.
