@@ -13,7 +13,7 @@
 //! at `postmaster.pid`, then adopts, waits or starts (`start`). Process ids prove little (they are used
 //! again, and mean nothing in another container), so a second flock, which all of PostgreSQL's
 //! processes inherit, decides whether files are stale. PostgreSQL refuses to run as root, so root hands
-//! it to the `postgres` user (`account`).
+//! it to the `postgres` user (`account`). A user without a name is given one (`nameless`).
 //!
 //! | in the data folder | |
 //! |---|---|
@@ -31,6 +31,7 @@ mod binaries;
 mod error;
 mod folder;
 mod lock;
+mod nameless;
 mod process;
 mod start;
 

@@ -21,6 +21,7 @@ use super::account::{self, Account, hand_over};
 use super::binaries::{self, Binaries};
 use super::folder::{make_private, remove_if_exists, socket_file};
 use super::lock::lock_file;
+use super::nameless;
 use super::process::{PidFile, Postmaster, is_postmaster};
 use super::{Access, Error, Folder, MAINTENANCE, NAME, POLL, PORT, Probe, WAIT};
 
@@ -77,7 +78,10 @@ async fn initdb(
     lock: File,
 ) -> Result<(), Error> {
     let (log, log_start) = folder.open_log()?;
-    let status = binaries::command(&binaries.initdb, account)
+    let mut command = binaries::command(&binaries.initdb, account);
+    // Root's has its name from the list of users.
+    let _name = if account.is_none() { nameless::give(&mut command, folder)? } else { None };
+    let status = command
         .arg("--pgdata")
         .arg(folder.new_cluster())
         .arg("--pwfile")
