@@ -12,6 +12,7 @@ mod code_interpreter;
 mod concurrency;
 mod conformance;
 mod crossing;
+mod deployment;
 mod dialect;
 mod embeddings;
 mod extraction;
