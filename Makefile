@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 .DEFAULT_GOAL := help
 # Two cargo commands at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: run test test-clients test-conformance test-faults check lint fmt sqlx sqlx-check bench bench-passthrough bench-retrieval measure-files clean help tools
+.PHONY: run test test-clients test-conformance test-faults test-image check lint fmt sqlx sqlx-check bench bench-passthrough bench-retrieval measure-files clean help tools
 
 run: ## build and start Locum, with a demo model where LOCUM_MODEL_URL is unset, and show what to type next
 	@exec scripts/run
@@ -28,6 +28,9 @@ test-conformance: ## hold every reply of the API tests against OpenAI's OpenAPI 
 test-faults: ## 200 rounds of random faults on three nodes, for an hour, into docs/faults.md; SEED=7 ROUNDS=1 repeats one
 	@ROUNDS="$(ROUNDS)" SEED="$(SEED)" NODES="$(NODES)" scripts/test-faults
 
+test-image: ## build the image and try it in containers, without a Docker engine; as root, half an hour
+	@scripts/test-image
+
 check: lint sqlx-check test ## everything that continuous integration checks
 
 lint: tools ## formatting, spelling, dependencies, clippy and rustdoc, warnings denied
@@ -35,6 +38,7 @@ lint: tools ## formatting, spelling, dependencies, clippy and rustdoc, warnings 
 	@scripts/lint-tools
 	$${CARGO_TARGET_DIR:-target}/tools/bin/typos
 	scripts/check-dependencies
+	$${CARGO_TARGET_DIR:-target}/tools/wheels/bin/python scripts/check-deployment
 	cargo fmt --check --manifest-path bench/driver/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --manifest-path bench/driver/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target} -- -D warnings
