@@ -9,6 +9,8 @@ install_programs() {
     # Networks of containers.
     [ -x /usr/lib/podman/netavark ] || packages+=(netavark)
     command -v iptables >/dev/null || packages+=(iptables)
+    # For the proxy of compose.yaml.
+    command -v nginx >/dev/null || packages+=(nginx-light)
     scripts/install-tools
     [ ${#packages[@]} -gt 0 ] || return 0
     echo "test-image: installing ${packages[*]}"
