@@ -47,9 +47,10 @@ RUN mkdir -p /etc/postgresql-common/createcluster.d \
     && cd /usr/lib/python3/dist-packages \
     && find matplotlib pandas scipy sympy -type d -name tests -prune -exec rm -r {} + \
     && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*
-# Volumes made from this folder are the user's, and group 0's: clusters that run containers as a number of their own put it into that.
+# Volumes made from this folder are the user's and group 0's: clusters that run containers as a number of their own put it into that. Where
+# root runs Locum, PostgreSQL is another user and passes through.
 RUN useradd --system --uid 10001 --gid 0 --home-dir /data --no-create-home --shell /usr/sbin/nologin locum \
-    && install -d -o locum -g 0 -m 0770 /data
+    && install -d -o locum -g 0 -m 0771 /data
 COPY --from=build /usr/local/bin/locum /usr/local/bin/locum
 COPY LICENSE /usr/share/doc/locum/LICENSE
 

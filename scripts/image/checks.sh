@@ -207,7 +207,7 @@ check_stateless() {
     check "objects of every kind are made at one" client make "$work/shared"
     port=$((port + 1)) check "the other has them" client compare "$work/shared"
     port=$((port + 1)) check "the other runs code of a model" answers "print(6 * 7)" 42
-    check "no PostgreSQL of its own runs" not podman exec one sh -c 'cat /proc/[0-9]*/cmdline | grep -a bin/postgres'
+    check "no PostgreSQL of its own runs" not podman exec one sh -c 'cat /proc/[0-9]*/cmdline | grep -a "[b]in/postgres"'
     start_proxy
     check "the SDK's flows work through the proxy" env LOCUM_TEST_SCRIPTED=1 LOCUM_TEST_KEY="$key" \
         LOCUM_TEST_URL="http://127.0.0.1:$((port + 2))/v1" "$python" tests/sdk/flows_v2.py

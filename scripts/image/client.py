@@ -36,7 +36,7 @@ def dump(ids):
     """All that the API says of some objects, their lists and their files' bytes."""
     thread, run = ids["thread"], ids["run"]
     messages = beta.threads.messages.list(thread).to_dict()["data"]
-    files = {file["id"]: file for file in client.files.list().to_dict()["data"]}
+    files = [file for file in client.files.list().to_dict()["data"] if file["id"] in ids["files"]]
     found = client.vector_stores.search(ids["store"], query="Where is the lighthouse?")
     return {
         "assistant": beta.assistants.retrieve(ids["assistant"]).to_dict(),

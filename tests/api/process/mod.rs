@@ -3,6 +3,7 @@
 mod configuration;
 mod crashes;
 mod databases;
+mod health;
 mod keys;
 mod logs;
 mod signals;
