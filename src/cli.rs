@@ -1,6 +1,9 @@
 //! The command line. Each command is one function that reads from top to bottom.
 
+mod care;
+
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -36,6 +39,10 @@ pub enum Command {
     Keys(KeysCommand),
     /// Ask the server of this machine whether it is ready: for the health checks of containers.
     Health(HealthOptions),
+    /// Write all rows and files into an archive, also beside running servers, which are not held up.
+    Backup(Box<care::BackUp>),
+    /// Fill an empty database, and the store of files, from an archive that 'locum backup' wrote.
+    Restore(Box<care::Restore>),
     /// Read one file for a running server, which starts this by itself.
     #[command(hide = true)]
     Extract(extraction::child::Arguments),
@@ -110,6 +117,10 @@ pub enum Error {
     Service(#[from] crate::error::Error),
     #[error(transparent)]
     Health(#[from] health::Error),
+    #[error(transparent)]
+    Care(#[from] crate::care::Error),
+    #[error("Cannot {action} {}: {source}", path.display())]
+    Archive { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error("There is no valid key with the id '{0}'.")]
     NoSuchKey(String),
     #[error("Cannot write: {0}")]
@@ -129,6 +140,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Keys(KeysCommand::List(options)) => list_keys(&options).await,
         Command::Keys(KeysCommand::Revoke(arguments)) => revoke_key(&arguments).await,
         Command::Health(options) => health(&options).await,
+        Command::Backup(arguments) => care::back_up(&arguments).await,
+        Command::Restore(arguments) => care::restore(&arguments).await,
         // Main runs it, before there is a thread.
         Command::Extract(_) => Ok(()),
         #[cfg(target_os = "linux")]

@@ -137,6 +137,21 @@ impl Database {
         Ok(migrated?)
     }
 
+    /// Applies the migrations up to a version, and of pgvector's too where one of theirs is named.
+    pub async fn migrate_to(&self, version: i64, vectors: Option<i64>) -> Result<(), Error> {
+        let pool = self.direct_pool().await?;
+        let migrated = async {
+            MIGRATIONS.run_to(version, &pool).await?;
+            match vectors {
+                Some(version) => pgvector::migrate_to(&pool, version).await,
+                None => Ok(()),
+            }
+        };
+        let migrated = migrated.await;
+        pool.close().await;
+        migrated
+    }
+
     async fn direct_pool(&self) -> Result<sqlx::PgPool, Error> {
         let pool = PgPoolOptions::new().max_connections(1).connect_with(self.direct.clone());
         pool.await.map_err(refusal)
@@ -234,9 +249,37 @@ async fn check_version(pool: &PgPool) -> Result<(), Error> {
     if row.1 < OLDEST { Err(Error::TooOld { found: row.0 }) } else { Ok(()) }
 }
 
+/// The version of the schema that this program knows, and that of pgvector's tables.
+pub fn newest() -> (i64, i64) {
+    (newest_of(&MIGRATIONS), pgvector::newest())
+}
+
+fn newest_of(migrations: &Migrator) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// The version of the schema that a database has, and that of pgvector's tables; none without such tables.
+pub async fn applied(connection: &mut PgConnection) -> Result<(Option<i64>, Option<i64>), sqlx::Error> {
+    let plain = applied_of(connection, "_sqlx_migrations").await?;
+    Ok((plain, applied_of(connection, pgvector::APPLIED).await?))
+}
+
+async fn applied_of(connection: &mut PgConnection, table: &str) -> Result<Option<i64>, sqlx::Error> {
+    let exists: bool = sqlx::query_scalar("select to_regclass($1) is not null")
+        .bind(table)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists {
+        return Ok(None);
+    }
+    sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select max(version) from {table} where success")))
+        .fetch_one(connection)
+        .await
+}
+
 /// Whether the database answers and holds every migration of this version.
 pub async fn check(pool: &PgPool) -> Result<(), String> {
-    let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let newest = newest_of(&MIGRATIONS);
     let applied: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
         .fetch_one(pool)
         .await

@@ -13,6 +13,8 @@ pub mod app;
 pub mod auth;
 /// File bytes in an object store.
 pub mod blobs;
+/// Backups, and what else an operator does beside the server.
+pub mod care;
 /// The command line.
 pub mod cli;
 /// Flags and environment.

@@ -14,7 +14,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     migrations
 });
 /// Where it is written down which of them are applied, beside those that every database has.
-const APPLIED: &str = "_sqlx_migrations_pgvector";
+pub(super) const APPLIED: &str = "_sqlx_migrations_pgvector";
 /// The oldest version: the first that reads an index on until enough rows have passed the other conditions.
 const OLDEST: [u32; 2] = [0, 8];
 
@@ -55,6 +55,17 @@ pub enum VectorError {
 pub async fn migrate(pool: &PgPool) -> Result<(), Error> {
     add_extension(pool).await?;
     Ok(MIGRATIONS.run(pool).await?)
+}
+
+/// The same, up to a version of the tables.
+pub(super) async fn migrate_to(pool: &PgPool, version: i64) -> Result<(), Error> {
+    add_extension(pool).await?;
+    Ok(MIGRATIONS.run_to(version, pool).await?)
+}
+
+/// The newest version of the tables.
+pub(super) fn newest() -> i64 {
+    super::newest_of(&MIGRATIONS)
 }
 
 async fn add_extension(pool: &PgPool) -> Result<(), Error> {
