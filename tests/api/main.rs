@@ -8,6 +8,7 @@ mod architecture;
 mod assistant_files;
 mod assistants;
 mod auth;
+mod care;
 mod code_interpreter;
 mod concurrency;
 mod conformance;
