@@ -254,5 +254,8 @@ const DELETED: &[&str] = &[
 const WITHOUT_VECTORS: &str = "update vector_stores set embedding_model = null, dimensions = null";
 
 /// Nobody has a lease on what is restored: what was being done is taken up as after a crash.
-const LEASES: &str = "update runs set lease_until = now() where live and lease_owner is not null;
-    update vector_store_files set lease_until = now() where lease_owner is not null and status = 'in_progress' and not gone";
+const LEASES: &str = "update runs set lease_owner = null, lease_until = null, lease_token = lease_token + 1,
+        status = case when status = 'in_progress' then 'queued' else status end
+    where live and lease_owner is not null;
+    update vector_store_files set lease_owner = null, lease_until = null, lease_token = lease_token + 1
+    where lease_owner is not null";
