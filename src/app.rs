@@ -317,7 +317,7 @@ fn extraction(config: &Config) -> extraction::Options {
 }
 
 /// How code that models write is isolated.
-fn sandbox_options(config: &Config) -> sandbox::Options {
+pub(crate) fn sandbox_options(config: &Config) -> sandbox::Options {
     let code = &config.code;
     let program = code.code_program.clone().or_else(|| std::env::current_exe().ok());
     sandbox::Options {
@@ -360,7 +360,7 @@ async fn start_interpreter(
 }
 
 /// The store of files, which by default is a folder of the data folder.
-async fn open_blobs(config: &Config) -> Result<Blobs, blobs::Error> {
+pub(crate) async fn open_blobs(config: &Config) -> Result<Blobs, blobs::Error> {
     match &config.files.files_url {
         Some(url) => Blobs::open(url).await,
         None => Blobs::folder(&config.database.data_dir().join("files")),

@@ -1,6 +1,8 @@
 //! The command line. Each command is one function that reads from top to bottom.
 
 mod care;
+mod doctor;
+mod projects;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -39,6 +41,11 @@ pub enum Command {
     Keys(KeysCommand),
     /// Ask the server of this machine whether it is ready: for the health checks of containers.
     Health(HealthOptions),
+    /// Make, list and delete projects, also beside running servers.
+    #[command(subcommand)]
+    Projects(projects::Projects),
+    /// Look at everything that a server needs, with the server's own settings, and say what is wrong and what mends it.
+    Doctor(Box<doctor::Doctor>),
     /// Write all rows and files into an archive, also beside running servers, which are not held up.
     Backup(Box<care::BackUp>),
     /// Fill an empty database, and the store of files, from an archive that 'locum backup' wrote.
@@ -121,6 +128,16 @@ pub enum Error {
     Care(#[from] crate::care::Error),
     #[error("Cannot {action} {}: {source}", path.display())]
     Archive { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{0} of these are wrong.")]
+    Unwell(usize),
+    #[error("There is no project '{0}'.")]
+    NoSuchProject(String),
+    #[error(
+        "The project '{0}' is the one of LOCUM_API_KEYS and of the first start. With --force it is emptied all the same."
+    )]
+    DefaultProject(String),
+    #[error("There is a project '{0}' already.")]
+    ProjectExists(String),
     #[error("There is no valid key with the id '{0}'.")]
     NoSuchKey(String),
     #[error("Cannot write: {0}")]
@@ -140,6 +157,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Keys(KeysCommand::List(options)) => list_keys(&options).await,
         Command::Keys(KeysCommand::Revoke(arguments)) => revoke_key(&arguments).await,
         Command::Health(options) => health(&options).await,
+        Command::Projects(command) => projects::run(&command).await,
+        Command::Doctor(arguments) => doctor::run(*arguments).await,
         Command::Backup(arguments) => care::back_up(&arguments).await,
         Command::Restore(arguments) => care::restore(&arguments).await,
         // Main runs it, before there is a thread.

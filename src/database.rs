@@ -12,7 +12,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use crate::config::DatabaseOptions;
 use crate::pool::PgPool;
 use crate::postgres::{self, Cluster};
-pub use pgvector::VectorError;
+pub use pgvector::{VectorError, is_supported as is_supported_pgvector};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 

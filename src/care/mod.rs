@@ -1,4 +1,4 @@
-//! What an operator does beside the server: a backup and its way back.
+//! What an operator does beside the server: a backup and its way back, and the end of a project.
 //!
 //! What a backup guarantees: its rows are those of one instant, whatever the servers do meanwhile; it has the bytes of
 //! every file that there was then and still is; nobody waits for it. What a restore guarantees: it only fills an empty
@@ -12,6 +12,7 @@
 
 pub mod archive;
 pub mod backup;
+pub mod projects;
 pub mod restore;
 pub mod tables;
 
@@ -94,6 +95,8 @@ pub enum Error {
     Sql(#[from] sqlx::Error),
     #[error("Files: {0}.")]
     Files(#[from] blobs::Error),
+    #[error("{0}")]
+    Service(#[from] crate::error::Error),
     #[error("Cannot write the archive: {0}")]
     Write(std::io::Error),
     #[error("The archive is damaged or cut off: {0}. Nothing was restored.")]

@@ -127,7 +127,10 @@ fn named(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 }
 
 /// The store of files, as the server would open it.
-async fn open_blobs(files: &FileOptions, database: &DatabaseOptions) -> Result<Blobs, care::Error> {
+pub(super) async fn open_blobs(
+    files: &FileOptions,
+    database: &DatabaseOptions,
+) -> Result<Blobs, care::Error> {
     match &files.files_url {
         Some(url) => Ok(Blobs::open(url).await?),
         None => Ok(Blobs::folder(&database.data_dir().join("files"))?),

@@ -112,7 +112,8 @@ async fn add_extension(pool: &PgPool) -> Result<(), Error> {
     }
 }
 
-fn is_supported(version: &str) -> bool {
+/// Whether this version of pgvector does.
+pub fn is_supported(version: &str) -> bool {
     numbers(version)[..2] >= OLDEST[..]
 }
 

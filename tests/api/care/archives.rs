@@ -98,3 +98,59 @@ async fn a_file_that_is_damaged_or_lost_is_named() {
     let said = target.restore(&again);
     assert!(said.contains(&format!("The blob {name} was missing when the backup was made")), "{said}");
 }
+
+/// The same archive with another head.
+fn with_head(archive: &Path, changed: &Path, change: impl Fn(&mut Value)) {
+    let file = std::fs::File::open(archive).expect("the archive");
+    let mut old = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let new = std::fs::File::create(changed).expect("a file");
+    let mut new = tar::Builder::new(flate2::write::GzEncoder::new(new, flate2::Compression::fast()));
+    for entry in old.entries().expect("entries") {
+        let mut entry = entry.expect("an entry");
+        let name = entry.path().expect("a name").into_owned();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).expect("its bytes");
+        if name == Path::new("locum-backup.json") {
+            let mut head = serde_json::from_slice(&bytes).expect("JSON");
+            change(&mut head);
+            bytes = serde_json::to_vec(&head).expect("JSON");
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        new.append_data(&mut header, &name, &bytes[..]).expect("it is written");
+    }
+    new.into_inner().and_then(|gzip| gzip.finish()).expect("it is written");
+}
+
+#[tokio::test]
+async fn an_archive_of_another_version_is_refused_by_name_and_one_that_was_changed_too() {
+    let model = Model::start().await;
+    let (folder, archive, _source) = archived(&model).await;
+    let target = Place::new(&model);
+    let changed = folder.path().join("changed.tar.gz");
+    type Change = fn(&mut Value);
+    let changes: [(Change, &str); 6] = [
+        (
+            |head| head["format"] = json!(2),
+            "The archive has the format 2, and this Locum reads up to 1: use a newer Locum.",
+        ),
+        (
+            |head| head["schema"] = json!(9_999),
+            "The archive has the schema 9999, and this Locum reads up to ",
+        ),
+        (|head| head["schema"] = json!(5), "The database has the schema "),
+        (
+            |head| head["tables"][3]["columns"][0] = json!("id) from stdin; --"),
+            "the table threads has other columns here",
+        ),
+        (|head| head["tables"][3]["name"] = json!("pg_authid"), "is of no table"),
+        (|head| head["locum"] = json!("0.0.0"), "its content is not what was written"),
+    ];
+    for (change, part) in changes {
+        with_head(&archive, &changed, change);
+        let said = target.cannot_restore(&changed);
+        assert!(said.contains(part), "{said}");
+        assert!(target.filled().await.is_empty());
+        assert_eq!(stored(target.database.files()), Vec::<PathBuf>::new());
+    }
+}

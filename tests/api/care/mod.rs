@@ -2,6 +2,8 @@
 
 mod archives;
 mod backup;
+mod doctor;
+mod projects;
 mod tables;
 mod walk;
 
@@ -27,7 +29,10 @@ struct Place {
 impl Place {
     /// With the tables of this version, and no rows.
     fn new(model: &Model) -> Self {
-        let database = TestDatabase::create();
+        Self::on(TestDatabase::create(), model)
+    }
+
+    fn on(database: TestDatabase, model: &Model) -> Self {
         let settings = vec![
             ("DATABASE_URL", database.url()),
             ("LOCUM_FILES_URL", format!("file://{}", database.files().display())),
