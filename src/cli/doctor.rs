@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -20,6 +21,7 @@ use crate::engine::model::stream::ReplyEvent;
 use crate::ids;
 use crate::listener::Listener;
 use crate::sandbox::{Mode, Sandbox, Tier};
+use crate::upstream::{ModelError, Target, Upstream, Upstreams};
 
 #[derive(Debug, Args)]
 pub struct Doctor {
@@ -94,7 +96,9 @@ pub async fn run(arguments: Doctor) -> Result<(), Error> {
         }
     }
     say("storage", patiently(storage(config)).await);
-    say("model", patiently(model(config, arguments.ask.as_deref())).await);
+    for (name, finding) in models(config, arguments.ask.as_deref()).await {
+        say(&name, finding);
+    }
     say("embeddings", patiently(embeddings(config)).await);
     say("sandbox", patiently(sandbox(config)).await);
     if failed == 0 { Ok(()) } else { Err(Error::Unwell(failed)) }
@@ -252,28 +256,52 @@ async fn storage(config: &Config) -> Finding {
     }
 }
 
-async fn model(config: &Config, asked: Option<&str>) -> Finding {
-    const MEND: &str = "look at LOCUM_MODEL_URL, LOCUM_MODEL_API_KEY and LOCUM_MODEL_ALIASES";
-    let model = match Model::new(config.model.clone()) {
-        Ok(model) => model,
-        Err(error) => return fail(format!("no client could be made: {error}")),
+/// Each server of models, asked for a token.
+async fn models(config: &Config, asked: Option<&str>) -> Vec<(String, Finding)> {
+    const NAME: &str = "model";
+    let upstreams = match Upstreams::new(&config.model, &config.embedding) {
+        Ok(upstreams) => Arc::new(upstreams),
+        Err(error) => return vec![(NAME.to_owned(), fail(format!("no client could be made: {error}")))],
     };
-    let name = match asked {
-        Some(name) => model.name(name).to_owned(),
-        None => match first_model(config).await {
-            Some(name) => name,
-            None => model.name("gpt-4o-mini").to_owned(),
-        },
-    };
+    let model = Model::new(Arc::clone(&upstreams));
+    if let Some(asked) = asked {
+        let finding = match model.target(asked) {
+            Ok(target) => patiently(one_token(&model, &target)).await,
+            Err(error) => fail(error.message),
+        };
+        return vec![(NAME.to_owned(), finding)];
+    }
+    let mut findings = Vec::new();
+    for upstream in upstreams.all() {
+        let name = first_model(upstream).await;
+        let target = Target { upstream: Arc::clone(upstream), model: name };
+        let place = if upstreams.all().count() == 1 {
+            NAME.to_owned()
+        } else {
+            format!("{NAME} of {}", upstream.options().name)
+        };
+        findings.push((place, patiently(one_token(&model, &target)).await));
+    }
+    if findings.is_empty() {
+        let mend = "name one in LOCUM_CONFIG, or set LOCUM_MODEL_URL";
+        findings.push((NAME.to_owned(), fail(format!("there is no server of models: {mend}"))));
+    }
+    findings
+}
+
+async fn one_token(model: &Model, target: &Target) -> Finding {
+    const MEND: &str =
+        "look at LOCUM_MODEL_URL, LOCUM_MODEL_API_KEY and LOCUM_MODEL_ALIASES, or LOCUM_CONFIG";
+    let name = &target.model;
     let body = json!({
         "model": name, "stream": true, "max_completion_tokens": 1, "messages": [{"role": "user", "content": "Hi"}],
     });
     let body: Map<_, _> = body.as_object().cloned().unwrap_or_default();
     let reply = async {
         let begun = Instant::now();
-        let mut reply = model.reply(&body).await?;
+        let mut reply = model.reply(target, &body).await?;
         while !matches!(reply.next().await?, ReplyEvent::End { .. }) {}
-        Ok::<_, crate::engine::model::ModelError>(begun.elapsed())
+        Ok::<_, ModelError>(begun.elapsed())
     };
     match reply.await {
         Ok(took) => ok(format!("{name} wrote a token in {:.1} s", took.as_secs_f64())),
@@ -283,21 +311,23 @@ async fn model(config: &Config, asked: Option<&str>) -> Finding {
     }
 }
 
-/// The first model that the server lists, where it does.
-async fn first_model(config: &Config) -> Option<String> {
-    let options = &config.model;
-    let (connect, idle) = (options.model_connect_seconds, options.model_idle_seconds);
-    let key = options.model_api_key.clone();
-    let upstream = crate::upstream::Upstream::new(options.model_url.clone(), key, connect, idle).ok()?;
-    let listed = upstream.get("models").timeout(Duration::from_secs(10)).send().await.ok()?;
-    let listed: serde_json::Value = serde_json::from_slice(&listed.bytes().await.ok()?).ok()?;
-    listed["data"][0]["id"].as_str().map(str::to_owned)
+/// The first model that the configuration names for the server, or that it lists, as the server calls it.
+async fn first_model(upstream: &Upstream) -> String {
+    let options = upstream.options();
+    let listed = upstream.models().await;
+    let listed = listed.first().and_then(|entry| upstream.id_of(entry));
+    let name = options.names().next().or(listed).unwrap_or("gpt-4o-mini");
+    options.renamed(name, true).to_owned()
 }
 
 async fn embeddings(config: &Config) -> Finding {
-    match Embedder::new(&config.embedding, &config.model) {
+    let upstreams = match Upstreams::new(&config.model, &config.embedding) {
+        Ok(upstreams) => upstreams,
+        Err(error) => return fail(format!("no client could be made: {error}")),
+    };
+    match Embedder::new(&config.embedding, config.model.model_retries, &upstreams) {
         Ok(None) => ok("not configured: files are found by words"),
-        Err(error) => fail(format!("no client could be made: {error}")),
+        Err(error) => fail(error.message),
         Ok(Some(embedder)) => match embedder.queries(&["locum"]).await {
             Ok(vectors) => {
                 let dimensions = vectors.first().map_or(0, Vec::len);

@@ -89,7 +89,7 @@ impl Upstream {
     }
 
     /// The id of an entry as it is asked for.
-    fn id_of<'a>(&self, entry: &'a Value) -> Option<&'a str> {
+    pub fn id_of<'a>(&self, entry: &'a Value) -> Option<&'a str> {
         let id = entry.get("id")?.as_str()?;
         Some(match self.options().layout {
             Layout::Gemini => id.strip_prefix("models/").unwrap_or(id),
