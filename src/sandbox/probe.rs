@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::thread::{CapabilitySet, capabilities};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -84,6 +85,9 @@ async fn attempt(
         Tier::Landlock => None,
     };
     let (options, python) = (options.clone(), python.clone());
+    if tier == Tier::Landlock && is_root {
+        may_look_into_others()?;
+    }
     let blueprint = Arc::new(Blueprint { tier, options, python, bubblewrap, is_root });
     let report = tokio::time::timeout(TRYING, report(&blueprint)).await;
     let report = report.unwrap_or_else(|_| Err(Refusal::new("the trial did not end in time")))?;
@@ -94,6 +98,17 @@ async fn attempt(
         return Err(Refusal::new("code in it cannot keep a file"));
     }
     Arc::try_unwrap(blueprint).map_err(|_| Refusal::new("the trial has not ended"))
+}
+
+/// A session of root's server is another user's. What it takes of the disk is seen by looking at what it has open.
+fn may_look_into_others() -> Result<(), Refusal> {
+    let capabilities = capabilities(None).map_err(|error| Refusal::new(format!("capabilities: {error}")))?;
+    if capabilities.effective.contains(CapabilitySet::SYS_PTRACE) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "root may not look into processes of other users here: run Locum as another user, or with CAP_SYS_PTRACE",
+    ))
 }
 
 async fn bubblewrap() -> Result<Bubblewrap, Refusal> {

@@ -22,6 +22,9 @@ const ENTRIES: u64 = 20_000;
 const DEPTH: usize = 15;
 /// Bytes of a block, as the kernel counts what a file takes.
 const BLOCK: u64 = 512;
+/// For as long a session may be closed to the server. While the kernel starts a program for a server that has closed itself
+/// (`probe::hide_from_sessions`), that is closed as well: a moment, in which no code of a model runs. No code can close it later.
+const STARTING: Duration = Duration::from_secs(5);
 /// A look at files may take this share of the time, one in so many parts; but the pause is never longer than this.
 const SHARE: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -42,9 +45,13 @@ pub struct Limits {
 pub async fn watch(handle: Arc<Handle>, limits: Limits, folder: Option<PathBuf>) {
     let mut ticks = interval(PAUSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let started = Instant::now();
     loop {
         ticks.tick().await;
         let began = Instant::now();
+        if folder.is_some() && started.elapsed() < STARTING && is_closed(handle.pid) {
+            continue;
+        }
         let (watched, folder) = (Arc::clone(&handle), folder.clone());
         let looked = tokio::task::spawn_blocking(move || look(&watched, limits, folder.as_deref())).await;
         if let Ok(Some(ended)) = looked {
@@ -269,6 +276,12 @@ fn nameless(folder: &Path, process: &Process, disk: u64) -> io::Result<u64> {
         return Err(io::Error::other("there are too many mappings"));
     }
     Ok(bytes.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)))
+}
+
+/// Whether the kernel lets the server not look into a process.
+fn is_closed(process: Pid) -> bool {
+    let opened = fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero()));
+    opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// What goes while it is looked at is no failure.
