@@ -214,8 +214,13 @@ def as_python(command):
 
 
 def without_driver(trace):
-    """A loop and no recursion: the traceback may be that of a recursion without end."""
+    """Begins with the cell: before it are this file and, where it waits, the loop of asyncio. A loop and no recursion:
+    the traceback may be that of a recursion without end."""
+    start = trace
+    while start is not None and not start.tb_frame.f_code.co_filename.startswith("<cell "):
+        start = start.tb_next
     first = last = None
+    trace = start or trace
     while trace is not None:
         if trace.tb_frame.f_globals is not globals():
             if last is None:
