@@ -9,6 +9,8 @@ use super::table;
 /// Routes that are no operations of the documents.
 const OTHERS: &[(&str, &str)] = &[
     ("GET", "/healthz"),
+    // At an address of its own.
+    ("GET", "/metrics"),
     ("GET", "/readyz"),
     // What servers of models answer: tests/api/models.
     ("POST", "/audio/speech"),
